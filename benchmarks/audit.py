@@ -21,23 +21,20 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rounds import RESULTS, environ, machine
+from support.records import new_run
 
 from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import Digest
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
-from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.run.attempt_model import Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-from orchestrator.spec.program import Program
 
 PER_RUN = 5  # events
 BLOB = 4096  # bytes
@@ -45,62 +42,46 @@ PAGE = 2000  # runs that are written at a time
 NAMED = 3  # blobs that a run names: two outputs and its log
 PARTS = ("ledger", "rows", "blobs")
 TEMPLATE = "0" * 16  # the run that is copied
-_MARKS = [Digest.of(b"mark %d" % number) for number in range(NAMED)]
+_MARKED = [(b"mark %d" % number).ljust(BLOB) for number in range(NAMED)]  # blobs of the template
+_MARKS = [Digest.of(data) for data in _MARKED]
 
 
 def template(session: Session) -> int:
-    """One run with two outputs, a log, parameters, metrics, packages: the number of events before it."""
-    image = Digest.of(b"image")
-    facts = ImageFacts(
-        digest=image,
-        config_digest=image,
-        base=BaseRef(name="cpu", digest=image, config_digest=image),
-        layers=(Layer(kind=LayerKind.SOURCE, digest=image, diff_id=image, size=10240),),
-    )
+    """Record one run with two outputs, a log, parameters, metrics and packages.
+
+    Returns the number of events before it.
+    """
     record = session.record
-
-    def one(run: str) -> None:
-        params = {"lr": 0.1, "epochs": 10, "batch": 64, "optimizer": "adam", "amp": True}
-        new = NewRun.of(
-            id=run,
-            key=run,
-            image=facts,
-            program=Program(name="bench", command=("python", "train.py"), params=params, seed=0),
-            resources=Resources(),
-            tolerance=Tolerances(),
-            submitted_by="bench",
-            reference="reprise:bench",
-        )
-        record.submit(new)
-        record.claim(run, "box", "boot", "pid 1")
-        record.save_plan(run, 1, '{"plan": 1}')
-        record.move(run, 1, State.RUNNING)
-        record.finish(
-            run,
-            1,
-            Result(
-                state=State.SUCCEEDED,
-                exit_code=0,
-                seconds=2.5,
-                started_at=datetime(2026, 1, 1, tzinfo=UTC),
-                finished_at=datetime(2026, 1, 1, tzinfo=UTC),
-                metrics={"accuracy": 0.9, "loss": 0.25, "f1": 0.8, "epochs": 10.0, "val/loss": 0.3},
-                series=tuple(MetricPoint(name="loss", step=step, value=1 / step) for step in range(1, 11)),
-                packages={f"package-{number}": "1.0" for number in range(20)},
-                outputs=tuple(
-                    Output(path=f"out/{name}", status=OutputStatus.KEPT, digest=mark, size=BLOB)
-                    for name, mark in zip(("model.pt", "metrics.json"), _MARKS, strict=False)
-                ),
-                log=Log(digest=_MARKS[2], size=BLOB, truncated=False),
+    params = {"lr": 0.1, "epochs": 10, "batch": 64, "optimizer": "adam", "amp": True}
+    record.submit(new_run(id=TEMPLATE, key=TEMPLATE, job="bench", params=params, seed=0))
+    record.claim(TEMPLATE, "box", "boot", "pid 1")
+    record.save_plan(TEMPLATE, 1, '{"plan": 1}')
+    record.move(TEMPLATE, 1, State.RUNNING)
+    record.finish(
+        TEMPLATE,
+        1,
+        Result(
+            state=State.SUCCEEDED,
+            exit_code=0,
+            seconds=2.5,
+            started_at=datetime(2026, 1, 1, tzinfo=UTC),
+            finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+            metrics={"accuracy": 0.9, "loss": 0.25, "f1": 0.8, "epochs": 10.0, "val/loss": 0.3},
+            series=tuple(MetricPoint(name="loss", step=step, value=1 / step) for step in range(1, 11)),
+            packages={f"package-{number}": "1.0" for number in range(20)},
+            outputs=tuple(
+                Output(path=f"out/{name}", status=OutputStatus.KEPT, digest=mark, size=BLOB)
+                for name, mark in zip(("model.pt", "metrics.json"), _MARKS, strict=False)
             ),
-        )
-
-    one(TEMPLATE)
+            log=Log(digest=_MARKS[2], size=BLOB, truncated=False),
+        ),
+    )
     return record.ledger.head().size - PER_RUN
 
 
-def fill(settings: Settings, runs: int, blobs: list[str]) -> int:
-    """Copies of the template under other names, and tree heads: how many events there are then."""
+def fill(settings: Settings, runs: int, count: int) -> None:
+    """Write `count` blobs, and copies of the template under other names, with a tree head for each."""
+    blobs = store(settings, count)
     with Session(settings) as session:
         before = template(session)
         origin = session.record.ledger.head().origin
@@ -129,7 +110,6 @@ def fill(settings: Settings, runs: int, blobs: list[str]) -> int:
             print(f"\r{min(start + PAGE, runs):,} runs", end="", file=sys.stderr, flush=True)
         connection.execute("UPDATE ledger SET size = ?, frontier = ?", (frontier.size, frontier.to_bytes()))
         print(file=sys.stderr)
-    return frontier.size
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
@@ -172,24 +152,19 @@ def _copy(
 
 
 def store(settings: Settings, count: int) -> list[str]:
-    """Random blobs, as the store keeps them; and those of the template."""
-    digests = []
-    for number in range(count + NAMED):
-        data = os.urandom(BLOB) if number < count else b"mark %d" % (number - count)
-        digits = sha256(data).hexdigest()
-        path = settings.store / "sha256" / digits[:2] / digits
+    """Random blobs, as the store keeps them, and those of the template; the digests of the random ones."""
+    digests: list[str] = []
+    for data in chain(_MARKED, (os.urandom(BLOB) for _ in range(count))):
+        digest = Digest.of(data)
+        path = settings.store / "sha256" / digest.hex[:2] / digest.hex
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        digests.append(f"sha256:{digits}")
-    return digests[:count]
-
-
-def make(settings: Settings, runs: int, blobs: int) -> None:
-    fill(settings, runs, store(settings, blobs))
+        digests.append(digest)
+    return digests[NAMED:]
 
 
 def measured(words: list[str], settings: Settings) -> dict[str, Any]:
-    """A command in a process of its own: seconds, peak of memory, and what it found wrong."""
+    """Seconds and peak of memory of a command, in a process of its own; raises where it finds a fault."""
     env = environ(REPRISE_HOME=str(settings.home))
     with tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
@@ -229,7 +204,7 @@ def main() -> None:
     try:
         if not (folder / "home" / "reprise.db").exists():
             # In a process of its own: the kernel counts a parent's memory as a child's peak.
-            made = multiprocessing.Process(target=make, args=(settings, asked.events // PER_RUN, asked.blobs))
+            made = multiprocessing.Process(target=fill, args=(settings, asked.events // PER_RUN, asked.blobs))
             made.start()
             made.join()
         shutil.rmtree(folder / "export", ignore_errors=True)

@@ -13,43 +13,19 @@ import json
 import multiprocessing
 import secrets
 import statistics
-import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
+from rounds import RESULTS, timed
+from support.records import new_run
 from support.services import postgres_server
 
-from orchestrator.digest import Digest
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import open_record
-from orchestrator.record.run_record import ImageFacts, NewRun, Queued, Wanted
+from orchestrator.record.run_record import Queued, Wanted
 from orchestrator.settings import load
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-from orchestrator.spec.program import Program
 
 fork = multiprocessing.get_context("fork")
-
-
-def new_run(number: int) -> NewRun:
-    digest = Digest.of(b"image")
-    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
-    layers = (Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1),)
-    run = secrets.token_hex(8)
-    return NewRun.of(
-        id=run,
-        key=run,
-        image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=layers),
-        program=Program(name="bench", command=("true",), params={"n": number}, seed=0),
-        resources=Resources(),
-        tolerance=Tolerances(),
-        submitted_by="bench",
-        reference="reprise:bench",
-        wanted=Wanted(executor="worker"),
-    )
 
 
 def anything(run: Queued) -> bool:
@@ -74,14 +50,8 @@ def work(environ: dict[str, str], barrier: Any, found: Any, number: int) -> None
         found.put((taken, waits, began, time.monotonic()))
 
 
-def timed(times: int, action: Any) -> float:
-    """Median milliseconds."""
-    spans = []
-    for _ in range(times):
-        start = time.perf_counter()
-        action()
-        spans.append(time.perf_counter() - start)
-    return 1000 * statistics.median(spans)
+def median_ms(action: Any) -> float:
+    return 1000 * statistics.median(timed(action) for _ in range(200))
 
 
 def main() -> None:
@@ -94,7 +64,7 @@ def main() -> None:
         with open_record(load(environ)) as record:
             start = time.perf_counter()
             for number in range(asked.runs):
-                record.submit(new_run(number))
+                record.submit(new_run(params={"n": number}, wanted=Wanted(executor="worker")))
             submitted = asked.runs / (time.perf_counter() - start)
         queue, barrier = fork.Queue(), fork.Barrier(asked.workers)
         workers = [
@@ -111,8 +81,8 @@ def main() -> None:
         seconds = max(end for *_, end in found) - min(began for *_, began, _ in found)
         waits = sorted(wait for _, waits, _, _ in found for wait in waits)
         with open_record(load(environ)) as record:
-            look = timed(200, lambda: record.first_waiting("worker", anything))
-            beat = timed(200, lambda: record.boxes.see("box0", "up"))
+            look = median_ms(lambda: record.first_waiting("worker", anything))
+            beat = median_ms(lambda: record.boxes.see("box0", "up"))
     result = {
         "workers": asked.workers,
         "runs": asked.runs,
@@ -126,7 +96,7 @@ def main() -> None:
     }
     text = json.dumps(result, indent=1)
     print(text)
-    (Path(__file__).parent / "results" / "claims.json").write_text(text + "\n")
+    (RESULTS / "claims.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

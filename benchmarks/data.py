@@ -14,23 +14,19 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from socket import create_connection
 
 from rounds import environ, report, run, timed
+from support.services import S3Server, s3_server
 
 RCLONE = str(Path(sys.executable).with_name("rclone"))
 FILES, LARGE = 100_000, 10 << 30  # of the full size: small files, bytes of the large one
 SIZE = 10_000  # bytes of a small file
-PORT = 18372
-SETTLED = 3.0  # seconds: what was changed less than two before it is read is read again (docs/data.md)
-KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench-secret", "AWS_REGION": "us-east-1"}
+SETTLED = 3.0  # seconds: a file that changed less than two seconds ago is read again (docs/data.md)
 STEP = """
 import sys
 from pathlib import Path
@@ -58,19 +54,17 @@ UPLOAD, UNTIMED, FETCH, AGAIN = "upload", "", "fetch", "fetch again"
 class Bench:
     """One set of data and one kind of place, on a folder that is emptied after each tool."""
 
-    def __init__(self, folder: Path, data: Path, dvc: str | None, s3: Path | None) -> None:
+    def __init__(self, folder: Path, data: Path, dvc: str | None, s3: S3Server | None) -> None:
         self.folder, self.data, self.dvc, self.s3 = folder, data, dvc, s3
-        store = str(folder / "store") if s3 is None else f"s3://bucket/{data.name}"
-        endpoint = {} if s3 is None else {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}", **KEYS}
-        self.env = environ(
-            REPRISE_STORE=store, REPRISE_DATABASE_URL=f"sqlite:///{folder / 'record.db'}", **endpoint
-        )
-        self.place = str(folder / "rclone") if s3 is None else f":s3:bucket/rclone-{data.name}"
-        self.options = (
-            []
-            if s3 is None
-            else ["--s3-provider", "Other", "--s3-endpoint", endpoint["AWS_ENDPOINT_URL"], "--s3-env-auth"]
-        )
+        self.env = environ(REPRISE_DATABASE_URL=f"sqlite:///{folder / 'record.db'}")
+        self.place, self.options = str(folder / "rclone"), list[str]()
+        if s3 is None:
+            self.env["REPRISE_STORE"] = str(folder / "store")
+        else:
+            self.env |= {"REPRISE_STORE": s3.address(data.name), **s3.environ}
+            self.place = f":s3:{s3.bucket}/rclone-{data.name}"
+            endpoint = s3.environ["AWS_ENDPOINT_URL"]
+            self.options = ["--s3-provider", "Other", "--s3-endpoint", endpoint, "--s3-env-auth"]
         self.memory = 0  # KiB: the most that a step of ours had
         self.digest = ""
 
@@ -129,7 +123,7 @@ class Bench:
 
     def clear(self, aside: Path | None) -> None:
         """An empty folder for the next tool: what is there is put aside, or removed."""
-        left = [*self.folder.iterdir(), *((self.s3 / "bucket").iterdir() if self.s3 is not None else ())]
+        left = [*self.folder.iterdir(), *(self.s3.path("").iterdir() if self.s3 is not None else ())]
         for path in left:
             if aside is not None:
                 path.rename(aside / f"{len(list(aside.iterdir()))}-{path.name}")
@@ -174,31 +168,6 @@ def second_look(folder: Path, data: Path) -> dict[str, list[float]]:
     return found
 
 
-@contextmanager
-def s3_server(folder: Path) -> Iterator[None]:
-    """rclone's S3 server over a folder, once it takes connections."""
-    words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{PORT}", "--config", os.devnull]
-    words += ["--auth-key", ",".join(list(KEYS.values())[:2]), str(folder)]
-    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    try:
-        while not _answers():
-            if server.poll() is not None:
-                raise RuntimeError(f"rclone's server of S3 ended: is port {PORT} in use?")
-            time.sleep(0.1)
-        yield
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _answers() -> bool:
-    try:
-        with closing(create_connection(("127.0.0.1", PORT), 1)):
-            return True
-    except OSError:
-        return False
-
-
 def _write(small: Path, large: Path, files: int, size: int) -> None:
     for number in range(files):
         path = small / f"class{number // 1000:03}" / f"{number:07}.bin"
@@ -224,13 +193,12 @@ def main() -> None:
     tables: Tables = {}
     memory: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="reprise-bench-", dir=Path.home()) as name:
-        folder, s3, work, aside = (Path(name) / part for part in ("", "s3", "work", "aside"))
+        folder, work, aside = (Path(name) / part for part in ("", "work", "aside"))
         small, large = folder / "data" / "small", folder / "data" / "large"
         _write(small, large, files, size)
-        (s3 / "bucket").mkdir(parents=True)
         work.mkdir()
         aside.mkdir()
-        with s3_server(s3):
+        with s3_server(folder) as s3:
             many, one = f"{files:,} files of 10 KB", f"One file of {size:,} bytes"
             sets = {"small": (small, many, aside), "large": (large, one, None)}
             for data, title, put in (sets[name] for name in sets if options.only in (None, name)):

@@ -17,12 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from history_rows import Filling, pages, run_id
 from history_scale import a_life
@@ -186,15 +184,6 @@ def measured(kind: str, record: Record, side: Side, runs: int, rounds: int) -> d
     return found
 
 
-@contextmanager
-def asked_side(python: str, uri: str) -> Iterator[Side]:
-    side = Side(python, uri)
-    try:
-        yield side
-    finally:
-        side.close()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mlflow-python", required=True, metavar="PATH", help="of a venv that has MLflow")
@@ -212,7 +201,7 @@ def main() -> None:
             start = datetime.now()
             Filling(url).fill(asked.runs, 0, lambda _: None)
             settings = load({"REPRISE_HOME": folder, "REPRISE_DATABASE_URL": url})
-            with asked_side(asked.mlflow_python, uri) as side, open_record(settings) as record:
+            with closing(Side(asked.mlflow_python, uri)) as side, open_record(settings) as record:
                 fill_mlflow(target, asked.runs)
                 print(f"{kind}: both filled in {(datetime.now() - start).seconds} s", file=sys.stderr)
                 tables |= measured(kind, record, side, asked.runs, asked.rounds)

@@ -17,8 +17,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table
-
 from orchestrator.digest import canonical_json
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
@@ -311,7 +309,3 @@ def size_of(database: Database) -> int:
         return sum(Path(path + end).stat().st_size for end in ("", "-wal") if Path(path + end).exists())
     with database.reading() as connection:
         return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
-
-
-def tables_filled() -> list[Table]:
-    return [tables.METADATA.tables[name] for name in FILLED]

@@ -18,26 +18,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from history_rows import APART, FIRST, SHARED_FILE, Filling, output_digest, run_id, size_of
 from rounds import command, environ, measure, report, timed
 from scratch import REPRISE
+from support.records import finish_run, kept, new_run
 from support.services import postgres_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import HistoryFilter, ImageFacts, NewRun
-from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.run.attempt_model import MetricPoint, State
 from orchestrator.settings import load
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-from orchestrator.spec.program import Program
 
 LIMIT = 100
 PAIR = "params.lr < 0.01 and metrics.accuracy > 0.9"
@@ -90,10 +85,10 @@ def others(record: Record, runs: int) -> dict[str, Action]:
         "best": lambda: record.history.best("job-03", "accuracy"),
         "best --minimize, all others before it": lambda: record.history.best("job-04", "loss", minimize=True),
         "best --last": lambda: record.history.best("job-03", "accuracy", last=True),
-        "best of a metric that there is not": lambda: _refused(lambda: record.history.best("job-03", "none")),
-        "whence, made by one run": lambda: record.history.origin([made]),
-        "whence, made by none": lambda: (record.history.origin([never]), record.history.mentions([never])),
-        "whence, left by thousands": lambda: record.history.origin([common]),
+        "best of an unknown metric": lambda: _refused(lambda: record.history.best("job-03", "none")),
+        "origin, made by one run": lambda: record.history.origin([made]),
+        "origin, made by none": lambda: (record.history.origin([never]), record.history.mentions([never])),
+        "origin, left by thousands": lambda: record.history.origin([common]),
         "show": lambda: (
             record.run(middle),
             record.history.verdicts(middle),
@@ -135,30 +130,15 @@ def _refused(action: Action) -> None:
 
 def a_life(record: Record, points: int = 0) -> None:
     """Submit, claim and finish a run with 5 parameters, 5 metrics, 3 outputs and a series."""
-    run, digest = secrets.token_hex(8), Digest(output_digest(0, "image"))
-    base = BaseRef(name="cuda", digest=digest, config_digest=digest)
-    layers = (Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1),)
     params = {"amp": True, "batch": 64, "lr": 0.01, "model": "net", "optimizer": "adam"}
-    new = NewRun.of(
-        id=run,
-        key=run,
-        image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=layers),
-        program=Program(name="job-03", command=("true",), params=params, seed=0),
-        resources=Resources(),
-        tolerance=Tolerances(),
-        submitted_by="ada",
-        reference="reprise:bench",
-    )
-    record.submit(new)
-    number = record.claim(run, "box", "boot", "pid 1")
-    kept = [
-        Output(path=f"out/{name}", status=OutputStatus.KEPT, digest=Digest.of((run + name).encode()), size=9)
-        for name in ("model.pt", "metrics.json", "config.json")
-    ]
-    metrics = dict.fromkeys(("accuracy", "epochs", "f1", "loss", "val/loss"), 0.5)
-    series = tuple(MetricPoint(name="loss", step=step, value=1 / (step + 1)) for step in range(points))
-    record.finish(
-        run, number, Result(state=State.SUCCEEDED, metrics=metrics, outputs=tuple(kept), series=series)
+    new = new_run(job="job-03", params=params, seed=0)
+    names = ("model.pt", "metrics.json", "config.json")
+    run = finish_run(
+        record,
+        new,
+        metrics=dict.fromkeys(("accuracy", "epochs", "f1", "loss", "val/loss"), 0.5),
+        outputs=tuple(kept(f"out/{name}", new.id + name) for name in names),
+        series=tuple(MetricPoint(name="loss", step=step, value=1 / (step + 1)) for step in range(points)),
     )
     if points:
         assert len(record.run_with_points(run).series) == points
@@ -177,7 +157,7 @@ def measured(url: str, empty_url: str, home: str, runs: int, rounds: int) -> dic
             return measure({name: lambda one=one: timed(one) for name, one in actions.items()}, times)
 
         found[f"{title}: history"] = asked(histories(record, runs), rounds)
-        found[f"{title}: best, whence, show"] = asked(others(record, runs), rounds)
+        found[f"{title}: best, origin, show"] = asked(others(record, runs), rounds)
         found[f"{title}: where no index helps much"] = asked(limits(record), 5)
         a_life(empty)
         lives = {"empty record": lambda: a_life(empty), title: lambda: a_life(record)}

@@ -17,6 +17,8 @@ from typing import Any
 from rounds import machine
 from scratch import REPRISE, Scratch, scratch
 
+from orchestrator.digest import Digest
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("cnn", "transformer", "vae", "lstm", "gan", "rl")
 
@@ -36,7 +38,7 @@ def main() -> None:
         for script in SCRIPTS:
             run = document(room, "submit", str(ROOT / "jobs/zoo/job.yaml"), "-p", f"script={script}")
             digest[script] = run["image"]
-            room.images.add(f"reprise:{run['image'].removeprefix('sha256:')}")
+            room.remove_later(Digest(run["image"]))
         for number, script in enumerate(islice(cycle(SCRIPTS), count), 1):
             verdict = document(room, "rerun", digest[script])["verdict"]
             outcomes[verdict["outcome"]] += 1

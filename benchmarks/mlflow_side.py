@@ -2,8 +2,8 @@
 
     mlflow_side.py TRACKING_URI < requests > answers
 
-Lines of JSON: `["search", {keywords of search_runs}]`, `["record"]`, `["version"]`; answered with
-`{"seconds": ..., "answer": ...}`. The first answer comes when the schema is there.
+Each request is a line of JSON: `["search", {keywords of search_runs}]` or `["record", {}]`. Each answer is
+`{"seconds": ..., "answer": ...}`. A first answer, MLflow's version, comes unasked when the schema is there.
 """
 
 from __future__ import annotations

@@ -6,30 +6,21 @@ waiting for it: the network costs nothing. The bare job is one of Ray's own that
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from rounds import measure, report, run, timed
+from rounds import measure, report, timed
 from scratch import scratch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
 from support.ray_cluster import Cluster, ray_cluster
 
-CODE = "print('ok')"
-SPEC = "name: ok\nbase: cpu\ncommand: [python3, ok.py]\n"
 ROUNDS = 9
-_numbers = itertools.count(1)
 
 
 def bare_job(cluster: Cluster) -> None:
     """`true`, by the same interface, looked at as often as we look."""
-    name = f"bare-{secrets.token_hex(4)}-{next(_numbers)}"
+    name = f"bare-{secrets.token_hex(8)}"
     body = {"entrypoint": "true", "submission_id": name, "entrypoint_num_cpus": 0.1}
     if cluster.ask("POST", "/api/jobs/", body).status_code != 200:
         raise RuntimeError("Ray refuses the bare job")
@@ -41,28 +32,17 @@ def bare_job(cluster: Cluster) -> None:
 
 def main() -> None:
     with scratch() as room:
-        folder = room.folder / "job"
-        folder.mkdir()
-        (folder / "ok.py").write_text(CODE + "\n")
-        (folder / "job.yaml").write_text(SPEC)
+        spec = room.ok_job("job")
         own = {"REPRISE_HOME": str(room.settings.home)}
         with ray_cluster(own, own) as cluster:
-            environ = {**room.env, **cluster.environ}
+            room.remove_later(room.build(spec))
 
-            def submit(*words: str) -> None:
-                out = run(
-                    [str(Path(sys.executable).with_name("reprise")), "submit", str(spec), *words], environ
-                )
-                if "ok" not in out.split("\n"):
-                    raise RuntimeError(f"the job's line is not in the output:\n{out}")
+            def submit(*words: str) -> float:
+                return timed(lambda: room.submit_ok(spec, *words, **cluster.environ))
 
-            spec = folder / "job.yaml"
-            room.images.add(
-                f"reprise:{room.reprise('build', '--quiet', str(spec)).split()[-1].partition(':')[2]}"
-            )
             variants: dict[str, Callable[[], float]] = {
-                "reprise submit": lambda: timed(submit),
-                "reprise submit --on ray": lambda: timed(lambda: submit("--on", "ray")),
+                "reprise submit": submit,
+                "reprise submit --on ray": lambda: submit("--on", "ray"),
                 "the bare job, `true`": lambda: timed(lambda: bare_job(cluster)),
             }
             seconds = measure(variants, rounds=ROUNDS)

@@ -7,28 +7,22 @@ the network costs nothing. Both know the base from the round that is thrown away
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rounds import measure, report, run, timed
 from scratch import Scratch, edit, scratch, source
+from support.services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest
 from orchestrator.launch.move_images import ensure_here, push_image
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest, build
 from orchestrator.launch.watch import Silent
-from orchestrator.settings import Settings
 
 FILES, ROUNDS = 60, 11
 PROGRAM = (
@@ -41,50 +35,21 @@ PROGRAM = (
 )
 
 
-@dataclass(frozen=True)
-class Server:
-    host: str
-    log: Path
-
-    def sent(self) -> int:
-        """Bytes of all answers' bodies so far, from the access log."""
-        text = self.log.read_text(errors="replace")
-        return sum(int(size) for size in re.findall(r'"GET \S+ HTTP/1\.1" 200 (\d+) ', text))
-
-
-@contextmanager
-def registry(folder: Path) -> Iterator[Server]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        sys.exit("docker-registry is not installed (Debian's package of that name has it)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
-    config, log = folder / "registry.json", folder / "registry.log"
-    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}}))
-    with log.open("wb") as out:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=out, stderr=out)
-    try:
-        for _ in range(200):
-            with suppress(OSError), socket.create_connection(host.split(":"), 1):
-                break
-            time.sleep(0.05)
-        yield Server(host, log)
-    finally:
-        process.kill()
-        process.wait()
+def bytes_sent(server: RegistryServer) -> int:
+    """Bytes of all answers' bodies so far, from the access log."""
+    return sum(int(size) for size in re.findall(r'"GET \S+ HTTP/1\.1" 200 (\d+) ', server.log))
 
 
 @dataclass
 class Bench:
     room: Scratch
-    server: Server
+    server: RegistryServer
     near: Session  # builds and pushes
     far: Session  # has what it pulled before, and the engine
     spec: Path
-    sent: list[int]  # bytes of each push
-    pushes: list[float]
-    moved: dict[str, list[int]]
+    pushed: list[int] = field(default_factory=list)  # bytes of each push
+    pushes: list[float] = field(default_factory=list)  # seconds of each push
+    pulled: dict[str, list[int]] = field(default_factory=dict)  # bytes of each pull, by variant
 
     def publish(self) -> tuple[Digest, int]:
         """A changed line, pushed; its digest, and the number that it prints."""
@@ -92,7 +57,7 @@ class Bench:
         image = build(self.near, BuildRequest(spec_path=self.spec), Silent()).image
         sizes: list[int] = []
         self.pushes.append(timed(lambda: sizes.append(push_image(self.near, image, Silent()).sent)))
-        self.sent.append(sizes[0])
+        self.pushed.append(sizes[0])
         return image.digest, number
 
     def variant(self, name: str, fetch: Callable[[Digest], str]) -> Callable[[], float]:
@@ -100,7 +65,7 @@ class Bench:
 
         def once() -> float:
             digest, number = self.publish()
-            before, out = self.server.sent(), []
+            before, out = bytes_sent(self.server), []
 
             def all_of_it() -> None:
                 image = fetch(digest)
@@ -110,7 +75,7 @@ class Bench:
             took = timed(all_of_it)
             if f"v {number}" not in out[0].split("\n"):
                 raise RuntimeError(f"{digest} does not run the changed line: {out[0]!r}")
-            self.moved.setdefault(name, []).append(self.server.sent() - before)
+            self.pulled.setdefault(name, []).append(bytes_sent(self.server) - before)
             return took
 
         return once
@@ -138,21 +103,18 @@ def variants(bench: Bench, place: str) -> dict[str, Callable[[], float]]:
     return {name: bench.variant(name, fetch) for name, fetch in fetches.items()}
 
 
-def home(settings: Settings, folder: Path, place: str) -> Settings:
-    return replace(settings, home=folder, store=folder / "store", registry=place)
-
-
 def main() -> None:
-    with scratch() as room, registry(room.folder) as server:
+    with scratch() as room, registry_server() as server:
         place = f"{server.host}/team/reprise"
-        near, far = replace(room.settings, registry=place), home(room.settings, room.folder / "far", place)
+        near, home = replace(room.settings, registry=place), room.folder / "far"
+        far = replace(near, home=home, store=home / "store")
         spec = source(room.folder / "job", FILES) / "job.yaml"
         with Session(near) as first, Session(far) as second:
-            bench = Bench(room, server, first, second, spec, [], [], {})
+            bench = Bench(room, server, first, second, spec)
             seconds = measure(variants(bench, place), ROUNDS)
             pushes = bench.pushes[len(seconds) :]  # the first round's pushed the base
-        base = sum(bench.sent[: len(seconds)])
-    later = {name: statistics.median(sizes[1:]) for name, sizes in bench.moved.items()}
+        base = sum(bench.pushed[: len(seconds)])
+    later = {name: statistics.median(sizes[1:]) for name, sizes in bench.pulled.items()}
     report(
         "registry",
         {
@@ -160,7 +122,7 @@ def main() -> None:
             "The push": {"push_image, in process": pushes},
         },
         bytes_pushed_the_first_time=base,
-        bytes_pushed_for_the_change=statistics.median(bench.sent[len(seconds) :]),
+        bytes_pushed_for_the_change=statistics.median(bench.pushed[len(seconds) :]),
         bytes_pulled_for_the_change=later,
     )
 

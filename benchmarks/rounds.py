@@ -11,12 +11,16 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+# Runs, servers and clusters come from the tests: whoever imports this module first can import `support`.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 RESULTS = Path(__file__).parent / "results"
 Variants = Mapping[str, Callable[[], float]]  # name: do it once, and say how many seconds it took

@@ -16,6 +16,7 @@ from rounds import environ, run
 
 from orchestrator.digest import Digest
 from orchestrator.image.base.base_pins import BasePin, list_pins
+from orchestrator.image.image_model import REPOSITORY
 from orchestrator.settings import Settings, load
 
 REPRISE = str(Path(sys.executable).with_name("reprise"))
@@ -38,6 +39,28 @@ class Scratch:
 
     def reprise(self, *words: str) -> str:
         return run([REPRISE, *words], self.env)
+
+    def remove_later(self, image: Digest) -> str:
+        """Have the image removed at the end; its name in the engine."""
+        name = f"{REPOSITORY}:{image.hex}"
+        self.images.add(name)
+        return name
+
+    def build(self, spec: Path, *words: str) -> Digest:
+        return Digest(self.reprise("build", "--quiet", str(spec), *words).split()[-1])
+
+    def ok_job(self, name: str) -> Path:
+        """A job file whose job prints `ok`."""
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "ok.py").write_text("print('ok')\n")
+        (folder / "job.yaml").write_text("name: ok\nbase: cpu\ncommand: [python3, ok.py]\n")
+        return folder / "job.yaml"
+
+    def submit_ok(self, spec: Path, *words: str, **environ: str) -> None:
+        out = run([REPRISE, "submit", str(spec), *words], {**self.env, **environ})
+        if "ok" not in out.split("\n"):
+            raise RuntimeError(f"the job's line is not in the output:\n{out}")
 
 
 @contextmanager

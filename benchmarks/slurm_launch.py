@@ -12,18 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from rounds import measure, report, run, timed
 from scratch import scratch
 from support.slurm_cluster import slurm_cluster
-
-from orchestrator.digest import Digest
 
 LOCAL, SLURM, BARE = "reprise submit", "reprise submit --on slurm", "sbatch of true"
 
@@ -42,22 +36,11 @@ def main() -> None:
         home = {"REPRISE_HOME": str(room.settings.home)}
         with slurm_cluster({"n1": home, "n2": home}) as cluster:
             os.environ.update(cluster.variables)
-            job = room.folder / "job"
-            job.mkdir()
-            (job / "ok.py").write_text("print('ok')\n")
-            spec = job / "job.yaml"
-            spec.write_text("name: ok\nbase: cpu\ncommand: [python3, ok.py]\n")
-            digest = Digest(room.reprise("build", "--quiet", str(spec)).split()[-1])
-            room.images.add(f"reprise:{digest.hex}")
-
-            def submit(*words: str) -> None:
-                out = room.reprise("submit", str(spec), *words)
-                if "ok" not in out.split("\n"):
-                    raise RuntimeError(f"the job's line is not in the output:\n{out}")
-
+            spec = room.ok_job("job")
+            room.remove_later(room.build(spec))
             variants: dict[str, Callable[[], float]] = {
-                LOCAL: lambda: timed(submit),
-                SLURM: lambda: timed(lambda: submit("--on", "slurm")),
+                LOCAL: lambda: timed(lambda: room.submit_ok(spec)),
+                SLURM: lambda: timed(lambda: room.submit_ok(spec, "--on", "slurm")),
                 BARE: lambda: timed(bare),
             }
             seconds = measure(variants, rounds=asked.rounds)

@@ -8,6 +8,8 @@ import sys
 from rounds import command, measure, ratios, report
 from scratch import REPRISE, Scratch, scratch
 
+from orchestrator.digest import Digest
+
 ROUNDS = 15
 SCRIPT = "import json\njson.dump({'accuracy': 0.9}, open('metrics.json', 'w'))\n"
 
@@ -19,7 +21,7 @@ def a_run(room: Scratch) -> str:
     (job / "run.py").write_text(SCRIPT)
     (job / "job.yaml").write_text("name: short\nbase: cpu\ncommand: [python3, run.py]\n")
     ran = json.loads(room.reprise("submit", "--json", "--quiet", str(job)))
-    room.images.add(f"reprise:{ran['image'].removeprefix('sha256:')}")
+    room.remove_later(Digest(ran["image"]))
     return str(ran["id"])
 
 

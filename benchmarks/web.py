@@ -31,8 +31,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
 from history_mlflow import fill_mlflow, uuid_of
 from history_rows import POINT_COLUMNS, Filling, pages, run_id
 from rounds import environ, measure, report, timed

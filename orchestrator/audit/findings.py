@@ -11,9 +11,9 @@ Progress = Callable[[int, int], None]  # (done, total), for a progress bar
 
 
 class Kind(StrEnum):
-    """One kind per thing that can be wrong. Those of `NOTES` are shown, and are not a reason to distrust.
+    """One kind per thing that can be wrong, but for `NOTES`: those are shown, and are no reason to distrust.
 
-    OUT_OF_REACH is neither: after an outage nothing is known.
+    OUT_OF_REACH is neither a fault nor a note: after an outage nothing is known.
     """
 
     EVENT_ALTERED = "event altered"

@@ -23,9 +23,9 @@ LONGEST = 8 << 20  # bytes of the file
 class KeptAudit(Value):
     at: Instant  # by the record's clock
     by: str  # user@machine
-    what: str  # that was looked at, in words
-    size: int  # events of the ledger then
-    count: int  # findings; the first MOST are kept
+    what: str  # what was looked at, in words
+    size: int  # how many events the ledger had then
+    count: int  # how many findings; the first MOST are kept
     findings: tuple[Finding, ...]
 
 

@@ -1,4 +1,4 @@
-"""The audit: everything is computed again, and nothing believed that was stored as "verified"."""
+"""The audit: it computes everything again, and believes no stored word "verified"."""
 
 from __future__ import annotations
 

@@ -88,9 +88,9 @@ def image_to_try_with(session: Session) -> TrialImage | None:
 
 
 def try_engine(session: Session, image: TrialImage) -> list[str]:
-    """What the engine does not hold of what a job is promised, in words; nothing where it holds all.
+    """What a job is promised and this engine does not hold, in words; empty where it holds everything.
 
-    EngineError: it says so itself, or refused the container.
+    EngineError: the engine says itself that it is unfit, or refuses the container.
     """
     engine, info = session.engine, session.engine.info()
     info.refuse_unfit()
@@ -126,7 +126,7 @@ def try_engine(session: Session, image: TrialImage) -> list[str]:
 
 
 def _remove_stale(session: Session) -> None:
-    """Remove what a trial left behind that was killed. Others may be at theirs now."""
+    """Remove what killed trials left behind. Another process may be at its own trial now."""
     engine = session.engine
     old = engine.now() - timedelta(seconds=2 * SECONDS)
     for state in engine.containers_of(home_id(session.settings)):

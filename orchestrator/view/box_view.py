@@ -12,6 +12,7 @@ from orchestrator.run.attempt_model import OPEN_STATES
 from orchestrator.view.forms.human_units import moment_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Table, Text, View
+from orchestrator.view.runs.run_columns import box_of
 from orchestrator.view.runs.run_view import BOX_SHOWN
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def open_runs_view(runs: Sequence[RunLine], waiting: Mapping[str, str], more: bo
                 run.id,
                 run.job,
                 run.state.value,
-                run.box_name or (run.box or "")[:BOX_SHOWN],
+                box_of(run),
                 moment_text(run.created_at),
                 run.submitted_by,
                 waiting.get(run.id, ""),

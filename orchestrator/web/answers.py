@@ -58,14 +58,14 @@ def cleaners() -> dict[str, Callable[[str], str]]:
 
 
 def session_of(request: Request) -> Session:
-    """Of this box, whose record only reads. Safe from several threads."""
+    """This box's session, with a record that is only read. Safe from several threads."""
     session = request.app.state.reader
     assert isinstance(session, Session)  # noqa: S101  (for mypy)
     return session
 
 
 def writer_of(request: Request) -> Session:
-    """For annotations and cancelling, behind the guard's token."""
+    """This box's session for annotations and cancelling, behind the guard's token."""
     session = request.app.state.writer
     assert isinstance(session, Session)  # noqa: S101  (for mypy)
     return session

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from orchestrator.errors import ExitCode, RepriseError, UsageError
+from orchestrator.errors import RepriseError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings
 from orchestrator.web.access_tokens import Ticket, Tokens
@@ -54,8 +54,6 @@ def _refused(request: Request, error: Exception) -> Response:
     """What was asked cannot be: the message and the hint that the command line would print."""
     assert isinstance(error, RepriseError)  # noqa: S101  (for mypy)
     status = 400 if isinstance(error, UsageError) else 503
-    if error.exit_code is ExitCode.INFRASTRUCTURE:
-        status = 503
     return _told(request, status, error.message, error.hint)
 
 

@@ -20,7 +20,7 @@ from orchestrator.web.security import Limits
 PORT = 8100
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
 HEAD_SECONDS = 20.0  # from a connection's start, or from an answer's end, to the end of the next head
-UNREAD_SECONDS = 60.0  # in which a client takes nothing of an answer that waits for it
+UNREAD_SECONDS = 60.0  # how long a client may take nothing of an answer that waits for it
 MOST_AT_ONCE = 400  # connections
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared, not bound to)
 _NAME = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?)/?\Z")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,13 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from support.records import new_run, no_points_are_read
+from support.records import finish_run, new_run, no_points_are_read, stored_output
 
 from orchestrator import api
 from orchestrator.api.launch_runs import _param_text
 from orchestrator.errors import RecordError, StoreError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, State
 from orchestrator.spec.jobfile.input_reference import input_place
 
 A, B = "aaaa000000000001", "bbbb000000000002"
@@ -42,32 +41,20 @@ def session(home: Path) -> Iterator[Session]:
 
 @pytest.fixture
 def two(session: Session) -> None:
-    with session.store.batch() as batch:
-        model = batch.add(io.BytesIO(MODEL), len(MODEL))
-        log = batch.add(io.BytesIO(LOG), len(LOG))
-    record = session.record
-    for run, rate in ((A, 0.1), (B, 0.5)):
-        record.submit(new_run(id=run, image=run, params={"lr": rate}, seed=7))
-        attempt = record.claim(run, "box", "boot", "pid 1")
-        record.finish(
-            run,
-            attempt,
-            Result(
-                state=State.SUCCEEDED if run == A else State.FAILED,
-                failure=None if run == A else Failure.JOB,
-                message="" if run == A else EVIL,
-                exit_code=0,
-                metrics={
-                    "loss": rate,
-                    MARKS: 1.0,
-                },
-                series=[MetricPoint(name="loss", step=step, value=1.0 / step) for step in (1, 2)],
-                outputs=(
-                    Output(path="model.pt", status=OutputStatus.KEPT, digest=model, size=len(MODEL)),
-                    Output(path="shadow", status=OutputStatus.REJECTED, reason="symlink"),
-                ),
-                log=Log(digest=log, size=len(LOG), truncated=False),
+    log = session.store.put_bytes(LOG)
+    failed = {"state": State.FAILED, "failure": Failure.JOB, "message": EVIL}
+    for run, rate, end in ((A, 0.1, {}), (B, 0.5, failed)):
+        finish_run(
+            session.record,
+            new_run(id=run, image=run, params={"lr": rate}, seed=7),
+            metrics={"loss": rate, MARKS: 1.0},
+            series=[MetricPoint(name="loss", step=step, value=1.0 / step) for step in (1, 2)],
+            outputs=(
+                stored_output(session.store, "model.pt", MODEL),
+                Output(path="shadow", status=OutputStatus.REJECTED, reason="symlink"),
             ),
+            log=Log(digest=log, size=len(LOG), truncated=False),
+            **end,
         )
 
 

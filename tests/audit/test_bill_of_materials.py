@@ -8,26 +8,22 @@ from datetime import UTC, datetime
 import pytest
 from support.bill_of_materials import fault
 from support.finished_run import make_run
-from support.records import digest_of
+from support.records import digest_of, image_facts
 
 from orchestrator.audit.exports.bill_of_materials import sbom
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.image.image_model import Layer, LayerKind
 from orchestrator.launch.submit.rerun_target import Target
-from orchestrator.record.run_record import ImageFacts
 from orchestrator.spec.program import Program
 
 
 @pytest.fixture
 def target() -> Target:
-    base = BaseRef(name="cpu", digest=digest_of("base"), config_digest=digest_of("base config"))
     layers = tuple(
         Layer(kind=kind, digest=digest_of(kind), diff_id=digest_of(kind), size=1)
         for kind in (LayerKind.BASE, LayerKind.WHEELS, LayerKind.SOURCE)
     )
     return Target(
-        image=ImageFacts(
-            digest=digest_of("image"), config_digest=digest_of("config"), base=base, layers=layers
-        ),
+        image=image_facts(layers=layers),
         program=Program(name="digits", command=("python", "x.py"), params={}, seed=0),
         packages={"scikit_learn": "1.7.0", "torch": "2.13.0+cpu"},
         reference="reprise:1",

@@ -10,22 +10,11 @@ from pathlib import Path
 
 import pytest
 from support.records import new_run
-from support.tampered_world import HERE, World, look, make_world, said
+from support.tampered_world import HERE, World, all_findings, look, said
 
-from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.audit.run_audit import AuditPart
 from orchestrator.digest import Digest
 from orchestrator.launch.garbage import collect
-from orchestrator.settings import load
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("made") / "home")}))
-
-
-@pytest.fixture
-def world(made: World, tmp_path: Path) -> World:
-    return made.copy(tmp_path / "home")
 
 
 def some_blob(world: World, table: str = "output") -> tuple[str, Path]:
@@ -102,7 +91,7 @@ def test_what_does_not_belong_there_is_a_note(world: World) -> None:
     (world.settings.store / "sha256" / "ab" / "notes.txt").write_text("mine")
     with world.opened() as session:
         unnamed = session.store.put_bytes(b"of a run that was killed")
-        found = list(audit(session, Audit(parts=(AuditPart.BLOBS,)), lambda _: lambda _done, _total: None))
+        found = all_findings(session, AuditPart.BLOBS)
     assert {(one.kind.value, one.wrong) for one in found} == {("blob unnamed", False)}
     assert {one.subject for one in found} == {"store", f"blob {unnamed}"}
 
@@ -113,8 +102,7 @@ def test_a_hole_that_nothing_names_is_told_and_not_read(world: World) -> None:
     place.touch()
     os.truncate(place, 1 << 41)
     with world.opened() as session:
-        parts = Audit(parts=(AuditPart.BLOBS,))
-        (found,) = audit(session, parts, lambda _: lambda _done, _total: None)
+        (found,) = all_findings(session, AuditPart.BLOBS)
     assert (found.kind.value, found.wrong) == ("blob unnamed", False)
 
 
@@ -146,7 +134,7 @@ def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
     with world.sql() as connection:
         connection.execute("UPDATE run SET created_at = ? WHERE public_id = ?", (old, run))
     with world.opened() as session:
-        found = list(audit(session, Audit(parts=(AuditPart.RUNS,)), lambda _: lambda _done, _total: None))
+        found = all_findings(session, AuditPart.RUNS)
     # The world's own open run is at a box that is silent once the world is a few minutes old.
     about = [(one.kind.value, one.subject, one.wrong) for one in found if one.run == run]
     assert about == [("run stuck", f"run {run}", False)]
@@ -167,8 +155,4 @@ def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
 def test_a_broken_record_is_named(world: World, statement: str, found: tuple[str, str]) -> None:
     with world.sql() as connection:
         connection.execute(statement)
-    # The local copy is of the place where the world was made.
-    path = world.settings.home / "keys" / "ledgers"
-    old = path.read_text().split(" ")[1].strip()
-    path.write_text(path.read_text().replace(old, str(world.settings.home / "reprise.db")))
     assert found in said(world.findings())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.programs import ran
-from support.tampered_world import World, change_the_seed, make_world, names_event, said, sign_all
+from support.tampered_world import World, change_the_seed, names_event, said, sign_all
 
 from orchestrator.audit.exports.export_ledger import ExportedLedger, export
 from orchestrator.audit.exports.offline_audit import audit_offline
@@ -32,11 +32,6 @@ def no_step(_done: int, _total: int) -> None: ...
 def write(world: World, folder: Path, *, blobs: bool = True) -> ExportedLedger:
     with world.opened() as session:
         return export(session, folder, no_step, blobs=blobs)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("made") / "home")}))
 
 
 @pytest.fixture(scope="module")

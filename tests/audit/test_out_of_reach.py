@@ -10,23 +10,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.tampered_world import HERE, World, a_life, make_world, said, witness
+from support.tampered_world import HERE, World, a_life, all_findings, make_world, said, witness
 
 from orchestrator.audit.findings import Kind
 from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.audit.run_audit import AuditPart
 from orchestrator.cli.main import run
 from orchestrator.errors import ExitCode, RecordError
 from orchestrator.launch.session import Session
 from orchestrator.record.store import folder_store
 from orchestrator.settings import load
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return make_world(load({"REPRISE_HOME": str(tmp_path / "home")}))
 
 
 @pytest.mark.parametrize("key", [0, -7, -(1 << 63)])
@@ -105,7 +100,7 @@ def test_a_registry_that_does_not_answer_is_not_called_altered(tmp_path: Path) -
     settings = load({"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_REGISTRY": "localhost:1/nobody"})
     with Session(settings) as session:
         a_life(session)
-        found = list(audit(session, Audit(parts=(AuditPart.REGISTRY,)), lambda _: lambda _done, _total: None))
+        found = all_findings(session, AuditPart.REGISTRY)
     assert [one.kind for one in found] == [Kind.OUT_OF_REACH]
     assert "localhost:1" in found[0].detail
 
@@ -156,7 +151,7 @@ def test_one_file_that_the_disk_does_not_give_is_not_called_altered(
 
     monkeypatch.setattr(folder_store, "open_file", fails)
     with world.opened() as session:
-        found = list(audit(session, Audit(parts=(AuditPart.BLOBS,)), lambda _: lambda _done, _total: None))
+        found = all_findings(session, AuditPart.BLOBS)
     assert [(one.kind, one.subject) for one in found] == [(Kind.OUT_OF_REACH, f"blob {digest}")]
 
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 from support.box import git
-from support.records import new_run
+from support.records import finish_run, new_run
+from support.tampered_world import look
 
 from orchestrator.audit.heads.local_copy import local_path
 from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, sign_if_due, sign_ledger
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import key_path, signing_key
-from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.audit.run_audit import AuditPart
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
+from orchestrator.record.ledger.merkle import Frontier, MerkleTree, leaf_hash
 from orchestrator.record.ledger.snapshot import events_after
 from orchestrator.record.record import Ledger
-from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
 
@@ -29,18 +29,20 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield session
 
 
-def end_a_run(session: Session) -> str:
-    new = new_run()
-    session.record.submit(new)
-    session.record.claim(new.id, "box", "boot", "pid 1")
-    session.record.finish(new.id, 1, Result(state=State.SUCCEEDED, exit_code=0))
-    return new.id
+def end_a_run(session: Session) -> None:
+    finish_run(session.record, new_run())
+
+
+def sign_a_run(session: Session) -> str:
+    """End a run, and sign: the signed tree head."""
+    end_a_run(session)
+    note = sign_ledger(session)
+    assert note is not None
+    return note
 
 
 def rewind(session: Session, *, to: int) -> None:
     """What whoever can write to the database can do: a shorter, sound ledger without later tree heads."""
-    from orchestrator.record.ledger.merkle import Frontier
-
     with session.record.reading() as connection:
         lines = events_after(connection, None)[:to]
     frontier = Frontier()
@@ -56,16 +58,14 @@ def rewind(session: Session, *, to: int) -> None:
 def test_who_signs_between_two_questions_is_no_contradiction(
     session: Session, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
-    end_a_run(session)
-    sign_ledger(session)
+    sign_a_run(session)
     ask = getattr(Ledger, question)
 
     def answer_late(ledger: Ledger) -> object:
         found = ask(ledger)
         monkeypatch.undo()
         with Session(session.settings) as other:
-            end_a_run(other)
-            sign_ledger(other)
+            sign_a_run(other)
         return found
 
     monkeypatch.setattr(Ledger, question, answer_late)
@@ -75,9 +75,7 @@ def test_who_signs_between_two_questions_is_no_contradiction(
 
 def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
     assert sign_ledger(session) is None  # nothing is recorded
-    end_a_run(session)
-    note = sign_ledger(session)
-    assert note is not None
+    note = sign_a_run(session)
     read = parse_head(note)
     head = session.record.ledger.head()
     with session.record.reading() as connection:
@@ -94,8 +92,7 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
     with Session(load({"REPRISE_HOME": str(tmp_path / "b"), "REPRISE_DATABASE_URL": url})) as other:
         notes, keys = [], []
         for one in (session, other):
-            end_a_run(one)
-            notes.append(sign_ledger(one) or "")
+            notes.append(sign_a_run(one))
             keys.append(signing_key(one.settings).public)
     assert keys[0] != keys[1]
     for note, key in zip(notes, keys, strict=True):
@@ -119,9 +116,8 @@ def test_a_tree_head_is_signed_at_the_end_of_runs_only(session: Session) -> None
 
 
 def test_a_ledger_that_has_become_shorter_is_not_signed(session: Session) -> None:
-    end_a_run(session)
+    sign_a_run(session)
     size = session.record.ledger.head().size
-    sign_ledger(session)
     with session.record._database.writing() as connection:
         connection.exec_driver_sql("UPDATE ledger SET size = 0, frontier = x''")
     with pytest.raises(AuditError, match=f"0 events; the last tree head has {size}"):
@@ -130,14 +126,10 @@ def test_a_ledger_that_has_become_shorter_is_not_signed(session: Session) -> Non
 
 def test_a_file_gets_the_whole_history(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "witness"
-    notes = []
-    for _ in range(3):
-        end_a_run(session)
-        notes.append(sign_ledger(session) or "")
+    notes = [sign_a_run(session) for _ in range(3)]
     assert copy_to_file(session, path) == 3
     assert copy_to_file(session, path) == 0
-    end_a_run(session)
-    notes.append(sign_ledger(session) or "")
+    notes.append(sign_a_run(session))
     assert copy_to_file(session, path) == 1
     assert path.read_text() == "".join(notes)
     assert split_notes(path.read_text()) == notes
@@ -147,8 +139,7 @@ def test_a_file_gets_the_whole_history(session: Session, tmp_path: Path) -> None
 def test_a_note_that_was_cut_off_is_written_again(session: Session, tmp_path: Path, kept: int) -> None:
     path = tmp_path / "witness"
     for _ in range(2):
-        end_a_run(session)
-        sign_ledger(session)
+        sign_a_run(session)
     copy_to_file(session, path)
     whole = path.read_bytes()
     first = len(split_notes(whole.decode())[0].encode())
@@ -159,19 +150,16 @@ def test_a_note_that_was_cut_off_is_written_again(session: Session, tmp_path: Pa
 
 def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "witness"
-    end_a_run(session)
-    sign_ledger(session)
+    sign_a_run(session)
     size = session.record.ledger.head().size
-    end_a_run(session)
-    sign_ledger(session)
+    sign_a_run(session)
     copy_to_file(session, path)
     before = path.read_bytes()
     rewind(session, to=size)
     with pytest.raises(AuditError, match="not of this ledger's past"):
         copy_to_file(session, path)
     for _ in range(2):
-        end_a_run(session)
-        sign_ledger(session)
+        sign_a_run(session)
     rewind(session, to=session.record.ledger.head().size)
     with pytest.raises(AuditError, match="not of this ledger's past"):  # another run at the same place
         copy_to_file(session, path)
@@ -179,8 +167,7 @@ def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session,
 
 
 def test_what_is_no_witness_of_this_ledger_is_left_alone(session: Session, tmp_path: Path) -> None:
-    end_a_run(session)
-    sign_ledger(session)
+    sign_a_run(session)
     path = tmp_path / "notes"
     for text in ("my notes", "my notes\n", "reprise/other\n1\n" + "A" * 43 + "=\n\n— ada AAAAAAA=\n"):
         path.write_text(text)
@@ -204,8 +191,7 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
     state = git(folder, "status", "--porcelain", "--branch"), git(folder, "rev-parse", "HEAD")
     notes = []
     for count in (1, 2):
-        end_a_run(session)
-        notes.append(sign_ledger(session) or "")
+        notes.append(sign_a_run(session))
         assert copy_to_git(session, folder) == 1
         assert git(folder, "rev-list", "--count", BRANCH) == str(count)
     assert copy_to_git(session, folder) == 0
@@ -215,8 +201,7 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
     assert (git(folder, "status", "--porcelain", "--branch"), git(folder, "rev-parse", "HEAD")) == state
     assert git(folder, "fsck", "--strict") == ""
     with Session(load({"REPRISE_HOME": str(tmp_path / "other")})) as other:  # another team, the same branch
-        end_a_run(other)
-        sign_ledger(other)
+        sign_a_run(other)
         assert copy_to_git(other, folder) == 1
     assert len(git(folder, "ls-tree", "--name-only", BRANCH).split()) == 2
     rewind(session, to=1)
@@ -229,21 +214,14 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", [1, 40, 100, -1])
 def test_a_copy_that_a_full_disk_cut_off_accuses_nobody(session: Session, left: int) -> None:
     """The box's own copy of what it signed: whatever is left of a note goes before the next one comes."""
-    end_a_run(session)
-    first = sign_ledger(session) or ""
-    end_a_run(session)
-    second = sign_ledger(session) or ""
+    first, second = sign_a_run(session), sign_a_run(session)
     path = local_path(session.settings, session.record.ledger.head().origin)
     whole = path.read_bytes()
     assert whole == (first + second).encode()
     path.write_bytes(whole[: len(first.encode())] + second.encode()[:left])
-    end_a_run(session)
-    third = sign_ledger(session) or ""
+    third = sign_a_run(session)
     assert path.read_bytes() == (first + third).encode()
     path.write_bytes((first + third).encode() + bytes(100))  # as a file system that lost power has it
-    end_a_run(session)
-    fourth = sign_ledger(session) or ""
+    fourth = sign_a_run(session)
     assert path.read_bytes() == (first + third + fourth).encode()
-    parts = Audit(parts=(AuditPart.LEDGER,))
-    found = audit(session, parts, lambda _: lambda _done, _total: None)
-    assert [one for one in found if one.wrong] == []
+    assert look(session, AuditPart.LEDGER) == []

@@ -29,7 +29,7 @@ def test_it_says_what_changed_and_what_comes_next(reprise: Reprise, index: Packa
     assert "rare-thing  -    1.2" in out
     assert "`reprise base build mine`" in out
     assert "`base: mine`" in out
-    listed = json.loads(reprise("base", "list", "--json").out)
+    listed = reprise.json("base", "list")
     assert "mine" in listed["not_pinned"]
     again = reprise("base", "new", "mine", "--from", "cpu", "--requirement", "rare-thing")
     assert (again.code, "the name mine is taken" in again.err) == (ExitCode.USAGE, True)

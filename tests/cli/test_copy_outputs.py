@@ -19,6 +19,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, StoreError, UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
 
+Blobs = Callable[[Digest], BinaryIO]
 CONTENT = {"model.pt": b"weights" * 1000, "logs/a/b.txt": b"text", "empty": b""}
 
 
@@ -30,7 +31,7 @@ def outputs_of(content: dict[str, bytes]) -> list[Output]:
 
 
 @pytest.fixture
-def blobs() -> Callable[[Digest], BinaryIO]:
+def blobs() -> Blobs:
     by_digest = {Digest.of(data): data for data in CONTENT.values()}
     return lambda digest: io.BytesIO(by_digest[digest])
 
@@ -39,16 +40,14 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_all_is_copied(tmp_path: Path, blobs: Callable[[Digest], BinaryIO]) -> None:
+def test_all_is_copied(tmp_path: Path, blobs: Blobs) -> None:
     target = tmp_path / "new" / "folder"
     assert copy_outputs(outputs_of(CONTENT), target, blobs, force=False) == sum(map(len, CONTENT.values()))
     assert files(target) == CONTENT
     assert (target / "model.pt").stat().st_mode & 0o111 == 0
 
 
-def test_nothing_is_overwritten_and_nothing_is_written_then(
-    tmp_path: Path, blobs: Callable[[Digest], BinaryIO]
-) -> None:
+def test_nothing_is_overwritten_and_nothing_is_written_then(tmp_path: Path, blobs: Blobs) -> None:
     (tmp_path / "empty").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"already in .*: empty") as caught:
         copy_outputs(outputs_of(CONTENT), tmp_path, blobs, force=False)
@@ -69,16 +68,14 @@ def test_a_blob_that_never_ends_fills_no_disk(tmp_path: Path) -> None:
     assert files(tmp_path) == {}
 
 
-def test_force_replaces(tmp_path: Path, blobs: Callable[[Digest], BinaryIO]) -> None:
+def test_force_replaces(tmp_path: Path, blobs: Blobs) -> None:
     (tmp_path / "empty").write_bytes(b"mine")
     copy_outputs(outputs_of(CONTENT), tmp_path, blobs, force=True)
     assert files(tmp_path) == CONTENT
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_link_at_the_place_of_a_file_is_not_followed(
-    tmp_path: Path, blobs: Callable[[Digest], BinaryIO], force: bool
-) -> None:
+def test_a_link_at_the_place_of_a_file_is_not_followed(tmp_path: Path, blobs: Blobs, force: bool) -> None:
     outside, target = tmp_path / "outside", tmp_path / "target"
     outside.write_bytes(b"precious")
     target.mkdir()
@@ -93,9 +90,7 @@ def test_a_link_at_the_place_of_a_file_is_not_followed(
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_dangling_link_is_not_followed(
-    tmp_path: Path, blobs: Callable[[Digest], BinaryIO], force: bool
-) -> None:
+def test_a_dangling_link_is_not_followed(tmp_path: Path, blobs: Blobs, force: bool) -> None:
     target = tmp_path / "target"
     target.mkdir()
     (target / "empty").symlink_to(tmp_path / "made")
@@ -108,9 +103,7 @@ def test_a_dangling_link_is_not_followed(
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_link_in_the_place_of_a_folder_is_not_followed(
-    tmp_path: Path, blobs: Callable[[Digest], BinaryIO], force: bool
-) -> None:
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, blobs: Blobs, force: bool) -> None:
     outside, target = tmp_path / "outside", tmp_path / "target"
     outside.mkdir()
     target.mkdir()

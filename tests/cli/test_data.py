@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_data_is_named_listed_shown_and_got(reprise: Call, folder: Path, tmp_path: Path) -> None:
     assert reprise("data", "list").out == "no data has a name; `reprise data add PATH` gives it one\n"
-    first = json.loads(reprise("data", "add", str(folder), "--json").out)
+    first = reprise.json("data", "add", str(folder))
     assert {name: first[name] for name in ("name", "version", "new", "last", "files", "size")} == {
         **dict.fromkeys(("version", "last"), 1),
         "name": "numbers",
@@ -36,14 +36,14 @@ def test_data_is_named_listed_shown_and_got(reprise: Call, folder: Path, tmp_pat
     (folder / "two.txt").write_text("two")
     again = reprise("data", "add", str(folder))
     assert "numbers@1" in again.out and "is there already; the last version is numbers@2" in again.out
-    listed = json.loads(reprise("data", "list", "--json").out)["data"]
+    listed = reprise.json("data", "list")["data"]
     assert [(one["name"], one["version"]) for one in listed] == [("numbers", 2), ("numbers", 1)]
     assert len(reprise("data", "list").out.splitlines()) == 2  # the heading, and the last version
-    shown = json.loads(reprise("data", "show", "numbers@1", "--json").out)
+    shown = reprise.json("data", "show", "numbers@1")
     assert [file["path"] for file in shown["listing"]] == ["deep/one.txt", "two.txt"]
     assert shown["used_by"] == [] and len(shown["versions"]) == 2
     assert "deep/one.txt" in reprise("data", "show", "numbers").out
-    got = json.loads(reprise("data", "get", "numbers@1", str(tmp_path / "got"), "--json").out)
+    got = reprise.json("data", "get", "numbers@1", str(tmp_path / "got"))
     assert (got["digest"], got["version"]) == (first["digest"], 1)
     assert (tmp_path / "got" / "deep" / "one.txt").read_text() == "one"
 
@@ -72,7 +72,7 @@ def test_mistakes_are_told(reprise: Call, folder: Path, tmp_path: Path) -> None:
 
 def test_the_ledger_tells_who_named_data(reprise: Call, folder: Path) -> None:
     assert reprise("data", "add", str(folder), "-q").code == 0
-    events = json.loads(reprise("ledger", "log", "--json").out)["events"]
+    events = reprise.json("ledger", "log")["events"]
     [named] = [event for event in events if event["kind"] == "data.named"]
     [row] = named["data"]["data_version"].values()
     assert (row["name"], row["version"]) == ("numbers", 1)

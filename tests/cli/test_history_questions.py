@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import new_run
+from support.records import finish_run, image_facts, new_run, stored_output
 
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.layers import source_layer
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, RunRecord
-from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec.inputs import read_input
+from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
 
 Call = Callable[..., Any]
@@ -28,7 +25,7 @@ EVIL = "\x1b]0;owned\x07\u202e"
 
 
 @pytest.fixture
-def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., str]:
+def ran(session: Session) -> Callable[..., str]:
     """A finished run: its source, its outputs by path, its inputs by name, its uncommitted patch."""
 
     def make(
@@ -40,49 +37,30 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
         packages: dict[str, str] | None = None,
         params: dict[str, Any] | None = None,
     ) -> str:
-        like = make_run()
         files = {path: text.encode() for path, text in (source or {"train.py": "x = 1\n"}).items()}
         tree = SourceTree(files=tuple(SourceFile(path=path, data=files[path]) for path in sorted(files)))
         layer = source_layer(ImageLayout(session.settings.layout), tree)
         data = {name: read_input(path) for name, path in (inputs or {}).items()}
-        digests = {name: item.digest for name, item in data.items()}
         git = None
         if patch is not None:
             kept = session.store.put_bytes(patch)
             git = GitState(commit="c" * 40, branch="main", dirty=True, patch_digest=kept)
-        new = new_run(
-            id=run,
-            image=ImageFacts(
-                digest=Digest.of(run.encode()),
-                config_digest=Digest.of(f"{run} config".encode()),
-                base=like.base,
-                layers=(layer,),
-            ),
-            program=like.program.model_copy(
-                update={"inputs": digests, "params": params or like.program.params}
-            ),
-            git=git,
-            inputs=tuple(data.values()),
+        program = Program(
+            name="digits",
+            command=("python", "train.py"),
+            params=params or {"lr": 0.1, "epochs": 3},
+            inputs={name: item.digest for name, item in data.items()},
+            seed=7,
         )
-        session.record.submit(new)
-        attempt = session.record.claim(run, "box", "boot", "pid 1")
-        kept_outputs = []
-        with session.store.batch() as batch:
-            for path, content in (outputs or {}).items():
-                digest = batch.add(io.BytesIO(content), len(content))
-                kept_outputs.append(
-                    Output(path=path, status=OutputStatus.KEPT, digest=digest, size=len(content))
-                )
-        result = Result(
-            state=State.SUCCEEDED,
-            exit_code=0,
+        image, read = image_facts(run, layers=(layer,)), tuple(data.values())
+        return finish_run(
+            session.record,
+            new_run(id=run, image=image, program=program, git=git, inputs=read),
             metrics={"accuracy": 0.9},
-            outputs=tuple(kept_outputs),
+            outputs=tuple(stored_output(session.store, *item) for item in (outputs or {}).items()),
             packages=packages or {},
             source={path: Digest.of(text).hex for path, text in files.items()},
         )
-        session.record.finish(run, attempt, result)
-        return run
 
     return make
 
@@ -95,7 +73,7 @@ def test_notes_tags_and_names_are_shown(reprise: Call, ran: Call, monkeypatch: p
     assert reprise("note", A, "me, too").code == 0
     assert reprise("note", A, "me, too").out == f"already noted on {A}\n"
     assert reprise("tag", A, "baseline", "v2").out == f"{A}: baseline, v2\n"
-    assert json.loads(reprise("tag", A, "v2", "gone", "--remove", "--json").out) == {
+    assert reprise.json("tag", A, "v2", "gone", "--remove") == {
         "run": A,
         "changed": ["v2"],
         "tags": ["baseline"],
@@ -105,7 +83,7 @@ def test_notes_tags_and_names_are_shown(reprise: Call, ran: Call, monkeypatch: p
     out = reprise("show", "production").out
     assert A in out and "alias  production" in out and "tags   baseline" in out
     assert "first\n    second line" in out and "bob: me, too" in out and "\x1b" not in out
-    said = json.loads(reprise("show", A, "--json").out)["said"]
+    said = reprise.json("show", A)["said"]
     assert (said["tags"], said["names"], said["archived"]) == (["baseline"], ["production"], None)
     assert [note["by"] for note in said["notes"]][1:] == ["bob"]
     assert "  production  baseline  " in reprise("history").out
@@ -122,7 +100,7 @@ def test_a_name_moves_and_its_past_stays(reprise: Call, ran: Call) -> None:
     past = reprise("alias", "production").out
     assert past.index(A) < past.index(B)
     reprise("alias", "production", "--remove")
-    [named] = json.loads(reprise("alias", "--json").out)["names"]
+    [named] = reprise.json("alias")["names"]
     assert named["run"] is None and [item["kind"] for item in named["past"]] == ["name", "name", "unname"]
     code, _, err = reprise("show", "production")
     assert code == 2 and "no run has that alias" in err
@@ -135,15 +113,15 @@ def test_archived_runs_are_hidden_not_gone(reprise: Call, ran: Call) -> None:
     ran(A)
     ran(B)
     assert reprise("archive", A, B[:5]).out == f"{A} archived\n{B} archived\n"
-    assert json.loads(reprise("archive", A, "--json").out) == {
+    assert reprise.json("archive", A) == {
         "archived": True,
         "changed": [],
         "unchanged": [A],
     }
     assert reprise("archive", B, "--restore").out == f"{B} restored\n"
-    assert [run["id"] for run in json.loads(reprise("history", "--json").out)["runs"]] == [B]
-    assert [run["id"] for run in json.loads(reprise("history", "--archived", "--json").out)["runs"]] == [A]
-    assert json.loads(reprise("best", "digits", "--metric", "accuracy", "--json").out)["id"] == B
+    assert [run["id"] for run in reprise.json("history")["runs"]] == [B]
+    assert [run["id"] for run in reprise.json("history", "--archived")["runs"]] == [A]
+    assert reprise.json("best", "digits", "--metric", "accuracy")["id"] == B
     assert "archived  by " in reprise("show", A).out
 
 
@@ -154,7 +132,7 @@ def test_what_changed_has_a_column(reprise: Call, ran: Call) -> None:
     assert "+numpy 2.0, -six 1.0, torch 2.12 -> 2.13" in out and B in out and A not in out
     assert "+new.py, train.py" in reprise("history", "--changed", "code").out
     assert reprise("history", "--changed", "seed").out == "no runs\n"
-    document = json.loads(reprise("history", "--changed", "code", "--json").out)
+    document = reprise.json("history", "--changed", "code")
     assert document["changed"][B]["before"] == A
 
 
@@ -181,9 +159,7 @@ def test_the_patch_is_shown_cleaned_and_given_exactly(reprise: Call, process: Ca
     ran(B)
     out = reprise("show", A, "--patch").out
     assert "+y\n" in out and "-x^M\n" in out and "\x1b" not in out and "\u202e" not in out
-    assert json.loads(reprise("show", A, "--patch", "--json").out)["patch"] == patch.decode(
-        "utf-8", "replace"
-    )
+    assert reprise.json("show", A, "--patch")["patch"] == patch.decode("utf-8", "replace")
     assert reprise("show", A, "--raw").code == 2
     code, _, err = reprise("show", B, "--patch")
     assert code == 2 and "in no git repository" in err
@@ -196,7 +172,7 @@ def test_two_sources_are_compared_as_a_patch(reprise: Call, ran: Call, session: 
     assert "-x = 1\n+x = 2\n" in out and "--- a/gone.py\n+++ /dev/null\n" in out
     assert "added: data.bin (binary)\n" in out and "\x1b" not in out
     assert reprise("diff", A, A, "--code").out == "no differences in the source (without --code: all else)\n"
-    [binary, gone, train] = json.loads(reprise("diff", A, B, "--code", "--json").out)["code"]
+    [binary, gone, train] = reprise.json("diff", A, B, "--code")["code"]
     assert (binary["why"], gone["change"], train["path"]) == ("binary", "removed", "train.py")
     # Where the layer is nowhere, the record's digests still tell which files differ.
     facts, _ = session.record.image(session.record.run(B).image)
@@ -220,7 +196,7 @@ def test_lineage_is_a_tree(reprise: Call, ran: Call, tmp_path: Path) -> None:
     assert out[4] == "`-- used by no run that is recorded"
     out = reprise("lineage", A).out
     assert f"{B} digits" in out and "models <- model.pt (as w)" in out
-    assert json.loads(reprise("lineage", A, "--json").out)["below"][0]["user"] == B
+    assert reprise.json("lineage", A)["below"][0]["user"] == B
 
 
 def test_origin_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Path) -> None:
@@ -238,7 +214,7 @@ def test_origin_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Pat
     code, out, _ = reprise("origin", str(tmp_path / "found.patch"))
     assert code == 0 and f"the patch of {A}" in out
     (folder / "link").symlink_to("b")  # with a link in it, it is no input as a whole
-    document = json.loads(reprise("origin", str(folder), "--json").out)
+    document = reprise.json("origin", str(folder))
     assert document["folders"] == [] and len(document["files"]) == 2
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import new_run
+from support.records import finish_run, new_run
 
 from orchestrator.audit.heads.signed_note import parse_head, split_notes
 from orchestrator.audit.keys import key_path
@@ -16,18 +16,14 @@ from orchestrator.cli.verb_session import opened
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.append_events import KINDS
-from orchestrator.run.attempt_model import Result, State
+from orchestrator.run.attempt_model import State
 from orchestrator.view import ledger_view
 
 Call = Callable[..., Any]
 
 
 def end_a_run(session: Session, **result: Any) -> str:
-    new = new_run()
-    session.record.submit(new)
-    session.record.claim(new.id, "box", "boot", "pid 1")
-    session.record.finish(new.id, 1, Result(**({"state": State.SUCCEEDED} | result)))
-    return new.id
+    return finish_run(session.record, new_run(), **result)
 
 
 def test_every_kind_of_event_has_words() -> None:
@@ -49,7 +45,7 @@ def test_events_are_told_in_words(reprise: Call, session: Session) -> None:
     assert reprise("ledger", "log", "--limit", "1").out.count("\n") == 2
     assert "failed" not in reprise("ledger", "log", "--kind", "run.submitted").out
     assert reprise("ledger", "log", "--by", "nobody").out == "no such events\n"
-    told = json.loads(reprise("ledger", "log", "--run", run[:6], "--since", "1h", "--json").out)["events"]
+    told = reprise.json("ledger", "log", "--run", run[:6], "--since", "1h")["events"]
     assert [event["kind"] for event in told] == ["run.submitted", "run.claimed", "run.finished"]
     assert told[2]["data"]["run"]["failure"] == "job"
     assert told[2]["index"] == 4
@@ -81,7 +77,7 @@ def test_a_damaged_event_is_shown_as_far_as_it_goes(reprise: Call, session: Sess
         connection.exec_driver_sql("UPDATE event SET document = x'00' WHERE kind = 'run.finished'")
     ran = reprise("ledger", "log", "--run", run)
     assert (ran.code, ran.out.splitlines()[-1].split("  ")[-1]) == (0, f"the result was committed: {run}")
-    assert json.loads(reprise("ledger", "log", "--run", run, "--json").out)["events"][-1]["data"] is None
+    assert reprise.json("ledger", "log", "--run", run)["events"][-1]["data"] is None
 
 
 def test_a_command_that_ends_a_run_signs(home: Path) -> None:
@@ -136,15 +132,15 @@ def test_a_verb_that_reads_nothing_of_the_record_opens_none(home: Path) -> None:
 
 def test_tree_head_prints_and_copies(reprise: Call, session: Session, tmp_path: Path) -> None:
     assert "empty" in reprise("ledger", "sign").out
-    assert json.loads(reprise("ledger", "sign", "--json").out)["text"] is None
+    assert reprise.json("ledger", "sign")["text"] is None
     end_a_run(session)
     ran = reprise("ledger", "sign")
     assert parse_head(ran.out).size == session.record.ledger.head().size
-    told = json.loads(reprise("ledger", "sign", "--json").out)
+    told = reprise.json("ledger", "sign")
     assert (told["text"], told["new"], told["copied"]) == (ran.out, False, None)
     session.record.submit(new_run())
     target = tmp_path / "witness"
-    told = json.loads(reprise("ledger", "sign", "--to", str(target), "--json").out)
+    told = reprise.json("ledger", "sign", "--to", str(target))
     assert (told["new"], told["copied"]) == (True, 2)
     assert split_notes(target.read_text()) == [ran.out, told["text"]]
     with session.record._database.writing() as connection:
@@ -165,7 +161,7 @@ def test_tree_head_into_git_needs_a_repository(
 
 def test_the_log_says_where_it_stops(reprise: Call, session: Session) -> None:
     end_a_run(session)
-    every = json.loads(reprise("ledger", "log", "--json").out)
+    every = reprise.json("ledger", "log")
     assert (every["more"], every["limit"]) == (False, 50)
     for limit, more in ((2, True), (len(every["events"]), False)):
         ran = reprise("ledger", "log", "--limit", str(limit), "--json")

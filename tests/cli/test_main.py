@@ -20,16 +20,8 @@ from orchestrator.cli.verbs import EXIT_CODES, GROUPS, VERBS, module_of, verbs_o
 from orchestrator.errors import ExitCode, StoreError, UsageError
 
 HEAVY = (
-    "docker",
-    "sqlmodel",
-    "sqlalchemy",
-    "alembic",
-    "pydantic",
-    "rich",
-    "torch",
-    "numpy",
-    "requests",
-    "ruamel",
+    *("docker", "sqlmodel", "sqlalchemy", "alembic", "pydantic"),
+    *("rich", "torch", "numpy", "requests", "ruamel"),
 )
 
 
@@ -114,10 +106,7 @@ def test_a_mistyped_verb_gets_a_suggestion(
 ) -> None:
     code, out, err = reprise(*typed.split())
     assert (code, out, "no such verb: " in err) == (ExitCode.USAGE, "", True)
-    assert (f"did you mean {meant!r}?" in err, "did you mean" in err) == (
-        meant is not None,
-        meant is not None,
-    )
+    assert (f"did you mean {meant!r}?" in err, "did you mean" in err) == (bool(meant), bool(meant))
 
 
 @pytest.mark.parametrize("group", sorted(GROUPS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import re
 import subprocess
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import finish_run, new_run, no_points_are_read
+from support.records import finish_run, new_run, no_points_are_read, stored_output
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, RunRecord, Wanted, pass_description
+from orchestrator.record.run_record import RunRecord, Wanted, pass_description
 from orchestrator.record.runs import read_run
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
@@ -30,40 +29,22 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., RunRecord]:
+def recorded(session: Session) -> Callable[..., RunRecord]:
     """Record a finished run, as an executor would; returns it as read back."""
 
     def record(run: str, *, params: dict[str, Any] | None = None, **result: Any) -> RunRecord:
-        like = make_run()
-        program = like.program.model_copy(update={"params": params or {"lr": 0.1}})
-        image = ImageFacts(
-            digest=Digest.of(program.to_label().encode()),
-            config_digest=like.config_digest if params is None else Digest.of(run.encode()),
-            base=like.base,
-            layers=(),
-        )
-        new = new_run(
-            id=run,
-            image=image,
-            program=program,
-        )
-        session.record.submit(new)
-        attempt = session.record.claim(run, "box", "boot", "pid 1")
-        with session.store.batch() as batch:
-            log = batch.add(io.BytesIO(LOG), len(LOG))
-            model = batch.add(io.BytesIO(MODEL), len(MODEL))
+        params = params or {"lr": 0.1}
         facts: dict[str, Any] = {
-            "state": State.SUCCEEDED,
-            "exit_code": 0,
             "seconds": 2.5,
             "metrics": {"accuracy": 0.9},
             "outputs": (
-                Output(path="model.pt", status=OutputStatus.KEPT, digest=model, size=len(MODEL)),
+                stored_output(session.store, "model.pt", MODEL),
                 Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),
             ),
-            "log": Log(digest=log, size=len(LOG), truncated=False),
+            "log": Log(digest=session.store.put_bytes(LOG), size=len(LOG), truncated=False),
         }
-        session.record.finish(run, attempt, Result(**(facts | result)))
+        new = new_run(id=run, params=params, seed=7, image=f"image of {params}")
+        finish_run(session.record, new, **(facts | result))
         return session.record.run(run)
 
     return record
@@ -91,7 +72,7 @@ def test_history(reprise: Call, three: None) -> None:
     assert lines[1].split()[-2:] == ["0.5", "0.95"]
     assert max(map(len, out.splitlines())) <= 80
     assert code == 0 and err.startswith("the same in all: job digits, user ada, box box, ")
-    document = json.loads(reprise("history", "--json").out)
+    document = reprise.json("history")
     assert (document["runs"][0]["message"], document["runs"][0]["seed"]) == ("exit code 7", 7)
 
 
@@ -130,7 +111,7 @@ def test_the_latest_run_and_those_that_repeat_none(reprise: Call, session: Sessi
     assert ran.code == ExitCode.USAGE and "cannot be an alias" in ran.err
     again = new_run(id="dddd000000000004", rerun_of=A, wanted=Wanted(executor="worker"))
     session.record.submit(again)
-    found = [json.loads(reprise("history", "--json", *more).out)["runs"] for more in ((), ("--no-reruns",))]
+    found = [reprise.json("history", *more)["runs"] for more in ((), ("--no-reruns",))]
     assert [[run["id"] for run in runs] for runs in found] == [[again.id, B, A], [B, A]]
 
 
@@ -189,7 +170,7 @@ def test_a_history_that_is_empty_says_what_no_run_has(reprise: Call, session: Se
     for options, said in cases.items():
         code, out, err = reprise("history", *options)
         assert (code, out, err.strip()) == (0, "no runs\n", said)
-        notes = json.loads(reprise("history", *options, "--json").out)["notes"]
+        notes = reprise.json("history", *options)["notes"]
         assert notes == ([said] if said else [])
     session.record.annotations.archive([A, B, C], "ada")
     assert "--archived lists them" in reprise("history").err
@@ -208,7 +189,7 @@ def test_history_shows_what_it_sorts_by(reprise: Call, recorded: Callable[..., s
     assert "0.25 at step 20" in lines[0]
     assert " 0.375" in lines[1]
     assert "  4 at step 1,200" in reprise("history", "--sort", "-metrics.loss").out.splitlines()[1]
-    (run,) = json.loads(reprise("history", "--where", "metrics.loss.min < 0.3", "--json").out)["runs"]
+    (run,) = reprise.json("history", "--where", "metrics.loss.min < 0.3")["runs"]
     assert run["reached"]["loss"] == {
         "last_step": 1200,
         "min": 0.25,
@@ -227,7 +208,7 @@ def test_best_is_the_best_point(reprise: Call, recorded: Callable[..., str]) -> 
     assert code == 0
     assert out.startswith("best: greatest acc 0.9 at step 10; its last is 0.6 at step 20\n")
     assert f"run        {A}" in out
-    document = json.loads(reprise("best", "digits", "--metric", "acc", "--json").out)
+    document = reprise.json("best", "digits", "--metric", "acc")
     assert document["id"] == A
     assert document["best"] == {
         "metric": "acc",
@@ -239,7 +220,7 @@ def test_best_is_the_best_point(reprise: Call, recorded: Callable[..., str]) -> 
     last = reprise("best", "digits", "--metric", "acc", "--last")
     assert last.out.startswith("best: last acc 0.8 at step 20\n")
     assert f"run        {B}" in last.out
-    least = json.loads(reprise("best", "digits", "--metric", "acc.min", "--json").out)["best"]
+    least = reprise.json("best", "digits", "--metric", "acc.min")["best"]
     assert (least["part"], least["value"], least["step"]) == ("min", 0.5, 0)
     assert reprise("best", "digits", "--metric", "acc.min", "--last").code == ExitCode.USAGE
 
@@ -255,7 +236,7 @@ def test_best_says_what_mattered_or_that_it_cannot_be_told(session: Session, rep
     assert "24 runs were weighed" in out
     assert "the same in all these runs: note" in out
     finish_run(session.record, new_run(), metrics={"other": 1.0})
-    told = json.loads(reprise("best", "digits", "--metric", "other", "--importance", "--json").out)
+    told = reprise.json("best", "digits", "--metric", "other", "--importance")
     assert told["importance"]["told"] is False
     assert told["importance"]["why_not"] == "20 runs with this metric are needed, and 1 has it"
     assert told["importance"]["without"] == 24
@@ -266,7 +247,7 @@ def test_a_run_becomes_a_page_and_the_page_is_audited(
 ) -> None:
     run = finish_run(session.record, new_run(), metrics={"loss": 0.5})
     page, key = tmp_path / "run.html", reprise("ledger", "key").out.strip()
-    done = json.loads(reprise("export", run, str(page), "--format", "html", "--json").out)
+    done = reprise.json("export", run, str(page), "--format", "html")
     assert (done["path"], done["run"], done["events"]) == (str(page), run, 3)
     assert done["badge"] == str(tmp_path / "run.svg")
     assert reprise("export", run, str(page), "--format", "html").code == ExitCode.USAGE, "it is there already"
@@ -290,8 +271,8 @@ def test_incomplete_metrics_are_marked_wherever_they_are_ranked(
         assert ran.code == 0
         assert "have metrics that" in ran.err or "has metrics that could not all be read" in ran.err, words
     assert reprise(*ranked[0]).out.startswith("best: greatest acc 0.9\n")
-    assert json.loads(reprise(*ranked[0], "--json").out)["best"]["incomplete"] == 1
-    document = json.loads(reprise("history", "--json").out)
+    assert reprise.json(*ranked[0])["best"]["incomplete"] == 1
+    document = reprise.json("history")
     assert [bool(run["metrics_incomplete"]) for run in document["runs"]] == [True, False]
     assert len(document["notes"]) == 1
     assert ["INCOMPLETE" in line for line in reprise("history").out.splitlines()[1:]] == [True, False]
@@ -304,14 +285,14 @@ def test_incomplete_metrics_are_marked_wherever_they_are_ranked(
 
 def test_an_empty_history(reprise: Call) -> None:
     assert reprise("history") == (0, "no runs\n", "")
-    document = json.loads(reprise("history", "--json").out)
+    document = reprise.json("history")
     assert document == {"runs": [], "limit": 20, "more": False, "next": None, "notes": []}
 
 
 def test_pages_of_a_history_follow_each_other(reprise: Call, three: None) -> None:
     seen, after = [], []
     for _ in range(3):
-        page = json.loads(reprise("history", "--limit", "1", "--json", *after).out)
+        page = reprise.json("history", "--limit", "1", *after)
         seen += [run["id"] for run in page["runs"]]
         after = ["--after", page["next"]]
     assert (seen, page["next"], page["more"]) == ([C, B, A], None, False)
@@ -336,12 +317,12 @@ def test_show_takes_a_short_id(reprise: Call, three: None) -> None:
 def test_show_as_json(reprise: Call, session: Session, three: None) -> None:
     verdict = Verdict(outcome=Outcome.DIFFERENT, original=A, rerun=B, summary="different")
     session.record.add_verdict(verdict, "box", "ada")
-    document = json.loads(reprise("show", A, "--json").out)
+    document = reprise.json("show", A)
     assert document["id"] == A
     assert document["outputs"][0]["size"] == len(MODEL)
     assert "series" not in document
     assert [(item["outcome"], item["run"]) for item in document["verdicts"]] == [("different", B)]
-    assert "series" in json.loads(reprise("show", A, "--json", "--series").out)
+    assert "series" in reprise.json("show", A, "--series")
     assert "original of" in reprise("show", A).out
     assert "rerun of" in reprise("show", B).out
 
@@ -352,7 +333,7 @@ def test_a_pass_over_operations_is_shown_as_what_it_is(reprise: Call, session: S
     session.record.submit(new_run(id=made, rerun_of=A, description=pass_description(3), wanted=place))
     first, second = reprise("history", "--limit", "2").out.splitlines()[1:]
     assert (made in first, "operations of step 3" in first, "operations" in second) == (True, True, False)
-    shown = json.loads(reprise("history", "--json").out)["runs"]
+    shown = reprise.json("history")["runs"]
     assert [run["operations_of_step"] for run in shown] == [3, None, None, None]
 
 
@@ -369,7 +350,7 @@ def test_an_unknown_run(reprise: Call, verb: str) -> None:
 
 
 def test_best(reprise: Call, three: None) -> None:
-    assert json.loads(reprise("best", "digits", "--metric", "accuracy", "--json").out)["id"] == B
+    assert reprise.json("best", "digits", "--metric", "accuracy")["id"] == B
     code, out, _ = reprise("best", "digits", "--metric", "accuracy", "--minimize")
     assert code == 0
     assert f"run        {A}" in out
@@ -383,7 +364,7 @@ def test_logs_are_clean(reprise: Call, three: None) -> None:
     assert reprise("logs", "aaaa", "--tail", "1").out == "done red\N{REPLACEMENT CHARACTER}\n"
     assert reprise("logs", "aaaa", "--tail", "0").out == ""
     assert reprise("logs", "aaaa", "-f", "--tail", "2").out.startswith("100%\n")
-    assert json.loads(reprise("logs", "aaaa", "--json").out) == {
+    assert reprise.json("logs", "aaaa") == {
         "run": A,
         "state": "succeeded",
         "truncated": False,
@@ -427,7 +408,7 @@ def test_outputs(reprise: Call, three: None, tmp_path: Path) -> None:
     assert code == ExitCode.USAGE
     assert "--force" in err
     assert reprise("outputs", "aaaa", "--to", str(target), "--force").code == 0
-    document = json.loads(reprise("outputs", "aaaa", "--path", "*.pt", "--json").out)
+    document = reprise.json("outputs", "aaaa", "--path", "*.pt")
     assert [item["path"] for item in document["outputs"]] == ["model.pt"]
     assert document["copied_to"] is None
 
@@ -464,11 +445,11 @@ def test_diff(reprise: Call, three: None) -> None:
     assert code == 0
     assert "\nparams\n  lr\n  - 0.1\n  + 0.5\n" in out
     assert "model.pt" not in out
-    document = json.loads(reprise("diff", "aaaa", "bbbb", "--json").out)
+    document = reprise.json("diff", "aaaa", "bbbb")
     sections = {section["name"]: section for section in document["sections"]}
     assert sections["params"]["differing"] == [{"name": "lr", "a": 0.1, "b": 0.5, "delta": None}]
     assert "equal" not in sections["params"]
-    everything = json.loads(reprise("diff", "aaaa", "bbbb", "--json", "--all").out)
+    everything = reprise.json("diff", "aaaa", "bbbb", "--all")
     assert any(section["equal"] for section in everything["sections"])
 
 
@@ -476,7 +457,7 @@ def test_cancel_of_a_run_that_is_over(reprise: Call, three: None) -> None:
     code, out, err = reprise("cancel", "aaaa")
     assert (code, out) == (0, f"run {A}: succeeded\n")
     assert "over already" in err
-    assert json.loads(reprise("cancel", "aaaa", "--json").out) == {"run": A, "state": "succeeded"}
+    assert reprise.json("cancel", "aaaa") == {"run": A, "state": "succeeded"}
 
 
 def test_schema(reprise: Call) -> None:
@@ -516,7 +497,7 @@ def test_origin_finds_the_run_by_content(
     (folder / "who-knows.bin").write_bytes(MODEL)
     (folder / "mine.txt").write_text("nobody made this")
     (folder / "link").symlink_to("who-knows.bin")
-    found = json.loads(reprise("origin", str(folder), "--json").out)["files"]
+    found = reprise.json("origin", str(folder))["files"]
     assert [Path(item["file"]).name for item in found] == ["mine.txt", "who-knows.bin"]
     assert found[0]["made_by"] == []
     assert [item["run"] for item in found[1]["made_by"]] == [A, B]
@@ -547,7 +528,7 @@ def test_many_runs_make_one_table_of_what_differs(reprise: Call, three: None) ->
     assert out.splitlines()[0].split() == ["FIELD", *(run[:8].upper() for run in (A, B, C))]
     assert ["params.lr", "0.1", "0.5", "2"] in [line.split() for line in out.splitlines()]
     assert max(map(len, out.splitlines())) <= 80 and "equal fields are hidden" in out
-    document = json.loads(reprise("diff", A, B, C, "--json").out)
+    document = reprise.json("diff", A, B, C)
     assert (document["runs"], document["fields"]["params.lr"]) == ([A, B, C], [0.1, 0.5, 2.0])
     assert "metrics.accuracy" in document["fields"] and "job.job" not in document["fields"]
     names, *lines = reprise("diff", A, B, "latest", "--csv").out.splitlines()
@@ -571,7 +552,7 @@ def test_a_curve_and_its_points(reprise: Call, recorded: Callable[..., str]) -> 
         "loss,4,0.25",
     ]
     assert reprise("show", A, "--series", "--csv").out.startswith("metric,step,value\nloss,1,1.0\n")
-    assert json.loads(reprise("show", A, "--metric", "loss", "--json").out)["points"][2] == {
+    assert reprise.json("show", A, "--metric", "loss")["points"][2] == {
         "step": 4,
         "value": 0.25,
     }

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from support.failing_disk import fail_to_read_blobs
-from support.records import finish_run, image_facts, new_run
+from support.records import finish_run, new_run, stored_output
 
 from orchestrator.launch.session import Session
-from orchestrator.run.attempt_model import Log, Output, OutputStatus
+from orchestrator.run.attempt_model import Log
 from orchestrator.spec.source.source_tree import GitState
 
 DIGEST = "sha256:[0-9a-f]{64}"
@@ -28,11 +28,9 @@ def failing(
     log, patch = session.store.put_bytes(LOG), session.store.put_bytes(PATCH)
     git = GitState(commit="c" * 40, dirty=True, patch_digest=patch)
     for run, model in ((RUN, b"weights"), (RERUN, b"others!")):
-        kept = Output(
-            path="model.pt", status=OutputStatus.KEPT, digest=session.store.put_bytes(model), size=len(model)
-        )
-        new = new_run(id=run, git=git, image=image_facts(), rerun_of=RUN if run == RERUN else None)
-        finish_run(session.record, new, outputs=(kept,), log=Log(digest=log, size=len(LOG), truncated=False))
+        outputs = (stored_output(session.store, "model.pt", model),)
+        new = new_run(id=run, git=git, rerun_of=RUN if run == RERUN else None)
+        finish_run(session.record, new, outputs=outputs, log=Log(digest=log, size=len(LOG), truncated=False))
     (tmp_path / "data").write_text("one")
     assert reprise("data", "add", str(tmp_path / "data")).code == 0
 

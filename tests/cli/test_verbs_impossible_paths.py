@@ -55,11 +55,9 @@ READ = (
 
 
 def takes_a_path(parameter: click.Parameter) -> bool:
-    return isinstance(parameter.type, PathType) or bool(
-        re.search(
-            "(?<!/)(PATH|FILE|FOLDER|DIR)", getattr(parameter, "metavar", None) or ""
-        )  # no /PATH of a URL
-    )
+    metavar = getattr(parameter, "metavar", None) or ""
+    named = re.search("(?<!/)(PATH|FILE|FOLDER|DIR)", metavar)  # no /PATH of a URL
+    return isinstance(parameter.type, PathType) or bool(named)
 
 
 def test_every_verb_that_takes_a_path_is_tried_here() -> None:

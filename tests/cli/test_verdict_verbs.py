@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import new_run
+from support.records import digest_of, finish_run, new_run, stored_output
 
 from orchestrator.errors import ExitCode
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.record.history import queries
-from orchestrator.record.run_record import ImageFacts, RunRecord
-from orchestrator.run.attempt_model import Failure, Fingerprint, Output, OutputStatus, Result, State
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Failure, Fingerprint, State
 from orchestrator.run.hardware import box_id, host_bits
 from orchestrator.spec.jobfile.job_spec import Determinism, Resources, Trace, TracedTensors
+from orchestrator.spec.program import Program
 from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.verdict_model import Outcome, Phase, TraceDifference, Verdict
 
@@ -34,38 +34,35 @@ def session(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
         yield session
 
 
+def fingerprint(**bits: Any) -> Fingerprint:
+    """This machine's, but for these bits."""
+    bit_class = host_bits(()) | {"effective": {}, **bits}
+    return Fingerprint(bit_class=bit_class, perf_class={}, identity={}, bit_digest=digest_of("bits"))
+
+
 @pytest.fixture
-def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., RunRecord]:
+def recorded(session: Session) -> Callable[..., RunRecord]:
     """`recorded(A, b"bytes")`: a finished run of one program whose output has these bytes."""
 
     def record(run: str, data: bytes, rerun_of: str | None = None, gpus: int = 0, **result: Any) -> RunRecord:
-        like = make_run()
         trace = Determinism(trace=Trace(tensors=TracedTensors.OFF))
-        program = like.program.model_copy(update={"determinism": trace, "gpus": gpus})
-        image = ImageFacts(digest=like.image, config_digest=like.config_digest, base=like.base, layers=())
-        new = new_run(
-            id=run,
-            image=image,
-            program=program,
-            resources=Resources(gpus=gpus),
-            tolerance=like.tolerance,
-            rerun_of=rerun_of,
-        )
-        session.record.submit(new)
-        attempt = session.record.claim(run, box_id(session.settings), "boot", "pid 1")
-        with session.store.batch() as batch:
-            digest = batch.add(io.BytesIO(data), len(data))
-        bits = host_bits(()) | {"effective": {}}
-        facts: dict[str, Any] = {
-            "state": State.SUCCEEDED,
-            "exit_code": 0,
-            "outputs": (Output(path="w.bin", status=OutputStatus.KEPT, digest=digest, size=len(data)),),
-            "fingerprint": Fingerprint(bit_class=bits, perf_class={}, identity={}, bit_digest=digest),
-        }
-        session.record.finish(run, attempt, Result(**(facts | result)))
+        program = Program(name="digits", command=("python", "train.py"), determinism=trace, gpus=gpus)
+        new = new_run(id=run, program=program, resources=Resources(gpus=gpus), rerun_of=rerun_of)
+        facts = {"outputs": (stored_output(session.store, "w.bin", data),), "fingerprint": fingerprint()}
+        finish_run(session.record, new, box_id(session.settings), **(facts | result))
         return session.record.run_with_points(run)
 
     return record
+
+
+def damage(session: Session, run: str, data: bytes) -> Path:
+    """Other bytes in the place of the run's output."""
+    digest = session.record.run(run).outputs[0].digest
+    assert digest is not None
+    path = session.store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(data)
+    return path
 
 
 @pytest.fixture
@@ -82,7 +79,7 @@ def test_predict_on_the_same_box(reprise: Call, judged: None) -> None:
     assert out.startswith("EQUAL BITS EXPECTED\n")
     assert "earlier reruns of it: 1 different, 1 identical" in out
     assert reprise("rerun", "--predict", "aaaa", "--quiet") == (0, "bitwise\n", "")
-    document = json.loads(reprise("rerun", "aaaa", "--predict", "--json").out)
+    document = reprise.json("rerun", "aaaa", "--predict")
     assert document["original"] == A
     assert (document["same"], document["same_box"], document["fields"]) == (True, True, {})
 
@@ -101,20 +98,12 @@ def test_predict_by_digest_takes_the_run_that_a_rerun_would_take(
     reprise: Call, session: Session, judged: None
 ) -> None:
     digest = session.record.run(A).image
-    assert json.loads(reprise("rerun", "--predict", digest, "--json").out)["original"] == A
-    assert (
-        json.loads(reprise("rerun", "--predict", digest[:20], "--against", "cccc", "--json").out)["original"]
-        == C
-    )
+    assert reprise.json("rerun", "--predict", digest)["original"] == A
+    assert reprise.json("rerun", "--predict", digest[:20], "--against", "cccc")["original"] == C
 
 
 def test_predict_of_another_class_names_the_fields(reprise: Call, recorded: Call) -> None:
-    bits = host_bits(()) | {"cpu_vendor": "Acme", "effective": {}}
-    digest = "sha256:" + "0" * 64
-    print_ = Fingerprint.model_validate(
-        {"bit_class": bits, "perf_class": {}, "identity": {}, "bit_digest": digest}
-    )
-    recorded(A, b"x", fingerprint=print_)
+    recorded(A, b"x", fingerprint=fingerprint(cpu_vendor="Acme"))
     code, out, _ = reprise("rerun", "--predict", "aaaa")
     assert code == ExitCode.NOT_COMPARABLE
     assert "EQUAL BITS NOT PROMISED" in out
@@ -138,7 +127,7 @@ def test_predict_of_a_run_without_hardware(reprise: Call, recorded: Call) -> Non
 
 def test_predict_runs_and_writes_nothing(reprise: Call, session: Session, judged: None) -> None:
     reprise("rerun", "--predict", "aaaa")
-    assert len(json.loads(reprise("history", "--json").out)["runs"]) == 3
+    assert len(reprise.json("history")["runs"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -186,7 +175,7 @@ def test_compare(reprise: Call, session: Session, recorded: Call) -> None:
     assert "DIFFERENT" in out
     assert "w.bin" in out
     assert session.record.history.verdicts(A) == [], "nothing is written without being asked for"
-    document = json.loads(reprise("compare", "aaaa", "cccc", "--record", "--json").out)
+    document = reprise.json("compare", "aaaa", "cccc", "--record")
     assert document["recorded"] is True
     assert document["verdict"]["files"][0]["first_byte"] == 1
     [line] = session.record.history.verdicts(C)
@@ -232,7 +221,7 @@ def test_verdicts_that_agree(reprise: Call, judged: None) -> None:
     assert out.splitlines()[-1] == "0 wrong, 1 to note; looked at: verdicts on 2 runs"
     assert f"run {A}: no verdict on it as a rerun is recorded" in out
     for options in ([], ["--job", "digits"], ["cccc", "cccc"]):
-        document = json.loads(reprise(*VERIFY, "--json", *options).out)
+        document = reprise.json(*VERIFY, *options)
         assert document == {"findings": [], "wrong": 0, "unknown": 0, "notes": 0}
 
 
@@ -245,22 +234,14 @@ def found_by(reprise: Call, run: str) -> list[tuple[str, str]]:
 
 
 def test_evidence_that_is_changed_or_missing(reprise: Call, session: Session, judged: None) -> None:
-    digest = session.record.run(C).outputs[0].digest
-    assert digest is not None
-    path = session.store.path(digest)
-    path.chmod(0o644)
-    path.write_bytes(b"0123456789")
+    path = damage(session, C, b"0123456789")
     assert found_by(reprise, C) == [("blob altered", f"{C}: w.bin")]
     path.unlink()
     assert found_by(reprise, C) == [("blob missing", f"{C}: w.bin")]
 
 
 def test_the_bytes_of_equal_outputs_are_read_too(reprise: Call, session: Session, judged: None) -> None:
-    digest = session.record.run(B).outputs[0].digest
-    assert digest is not None
-    path = session.store.path(digest)
-    path.chmod(0o644)
-    path.write_bytes(b"012345678!")
+    damage(session, B, b"012345678!")
     assert found_by(reprise, B) == [("blob altered", f"{A}: w.bin"), ("blob altered", f"{B}: w.bin")]
 
 
@@ -308,7 +289,7 @@ def test_a_rerun_that_did_not_run_to_its_end_is_no_verdict(
     assert said.startswith("no verdict: the rerun ")
     ran = reprise("compare", A, B, "--record")
     assert (ran.code, "says nothing of its bits" in ran.err) == (ExitCode.USAGE, True)
-    assert [run["verdict"] for run in json.loads(reprise("history", "--json").out)["runs"]] == [None, None]
+    assert [run["verdict"] for run in reprise.json("history")["runs"]] == [None, None]
 
 
 @pytest.mark.parametrize("failure", [Failure.JOB, Failure.MEMORY, Failure.TIMEOUT, Failure.POLICY])

@@ -43,9 +43,8 @@ def test_a_date_in_a_checkpoint_is_named_and_excused_by_a_tolerance(box: Box, tm
     assert note.startswith(
         "within tolerance 'model.pt' (abs 0, rel 0): bytes differ, all 16 tensors are bit-"
     )
-    box.json(
-        "audit", "--only", "verdicts", verdict["rerun"]
-    )  # from the stored finding, so it needs no engine
+    # From the stored finding, so it needs no engine.
+    box.json("audit", "--only", "verdicts", verdict["rerun"])
     pair = verdict["original"], verdict["rerun"]
     nowhere = box.type("compare", *pair, "--json", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert nowhere.code == 3

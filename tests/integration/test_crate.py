@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from support.bill_of_materials import fault
-from support.box import Box, git, make_box, write_job
+from support.box import Box, git, make_box, stored, write_job
 from support.programs import ran
 
 from orchestrator.digest import Digest
@@ -120,18 +120,17 @@ def test_the_same_run_gives_the_same_file_and_an_altered_store_none(crate: Crate
     refused = box.type("export", "--format", "ro-crate", run, str(tmp_path / "again.zip"))
     assert refused.code == 2
     assert "--force" in refused.err
-    blob = Digest.of_file(crate.folder / "outputs" / "metrics.json").hex
-    stored = box.settings.store / "sha256" / blob[:2] / blob
-    bytes_before = stored.read_bytes()
+    blob = stored(box.settings.store, Digest.of_file(crate.folder / "outputs" / "metrics.json"))
+    bytes_before = blob.read_bytes()
     try:
-        stored.chmod(0o644)
-        stored.write_bytes(bytes_before.replace(b"accuracy", b"Accuracy"))
+        blob.chmod(0o644)
+        blob.write_bytes(bytes_before.replace(b"accuracy", b"Accuracy"))
         spoilt = box.type("export", "--format", "ro-crate", run, str(tmp_path / "spoilt"))
         assert spoilt.code == 5
         assert "metrics.json has other bytes" in spoilt.err
         assert not (tmp_path / "spoilt").exists()
     finally:
-        stored.write_bytes(bytes_before)
+        blob.write_bytes(bytes_before)
 
 
 def test_the_bill_of_materials_of_its_image_is_valid_and_whole(crate: Crate) -> None:

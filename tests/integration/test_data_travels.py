@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.box import write_job
+from support.box import stored, write_job
 from support.team import FINAL, Team
 
 from orchestrator.digest import Digest
@@ -21,10 +21,6 @@ open('out.txt', 'w').write('|'.join(text))
 """
 
 
-def blob(tmp_path: Path, digest: Digest) -> Path:
-    return tmp_path / "store" / "sha256" / digest.hex[:2] / digest.hex
-
-
 def test_boxes_fetch_the_data_by_its_digest_and_once(team: Team, tmp_path: Path) -> None:
     data = tmp_path / "mine" / "data"
     (data / "sub").mkdir(parents=True)
@@ -32,24 +28,21 @@ def test_boxes_fetch_the_data_by_its_digest_and_once(team: Team, tmp_path: Path)
     (data / "sub" / "b.txt").write_text("B")
     folder = digest_of(data)
     spec = write_job(tmp_path / "job", SCRIPT, f"inputs: {{data: {data}}}")
-    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
-    run = team.person.type(*words).out.strip()
+    run = team.person.queue(spec)
     shutil.rmtree(data)
     team.worker(team.alpha)
     first = team.until(run, *FINAL)
     assert (first["state"], first["box_name"]) == ("succeeded", "alpha"), first
     # Elsewhere, by the digest alone.
     team.worker(team.beta)
-    rerun = team.person.type("rerun", str(first["image"]), "--elsewhere", "--json")
-    assert rerun.code == 0, rerun.err
-    assert rerun.json["verdict"]["outcome"] == "identical"
-    assert rerun.json["run"]["box_name"] == "beta"
+    rerun = team.person.json("rerun", str(first["image"]), "--elsewhere")
+    assert rerun["verdict"]["outcome"] == "identical"
+    assert rerun["run"]["box_name"] == "beta"
     # A box that has it asks nobody: the store has lost it.
     for digest in (folder, Digest.of(b"A"), Digest.of(b"B")):
-        blob(tmp_path, digest).unlink()
-    again = team.person.type("rerun", str(first["image"]), "--on", "beta", "--json")
-    assert again.code == 0, again.err
-    assert again.json["verdict"]["outcome"] == "identical"
+        stored(tmp_path / "store", digest).unlink()
+    again = team.person.json("rerun", str(first["image"]), "--on", "beta")
+    assert again["verdict"]["outcome"] == "identical"
 
 
 def test_a_box_leaves_a_run_whose_data_it_cannot_get_and_the_person_is_told(
@@ -76,11 +69,11 @@ def test_a_byte_that_changed_in_the_store_fails_the_run_and_is_named(team: Team,
     data.mkdir()
     (data / "a.txt").write_text("A")
     spec = write_job(tmp_path / "job", SCRIPT, f"inputs: {{data: {data}}}")
-    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    run = team.person.queue(spec)
     shutil.rmtree(data)
-    stored = blob(tmp_path, Digest.of(b"A"))
-    stored.unlink()
-    stored.write_bytes(b"B")
+    blob = stored(tmp_path / "store", Digest.of(b"A"))
+    blob.unlink()
+    blob.write_bytes(b"B")
     team.worker(team.alpha)
     team.until_told(run, "run.requeued")
     assert team.person.json("show", run)["outputs"] == []

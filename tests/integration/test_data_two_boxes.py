@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.altered import flip_file
-from support.box import Box, Outcome, small_job
+from support.box import Box, Outcome, forget_base, small_job, stored
 from support.services import PostgresServer, RegistryServer, S3Server, SecondEngine
 from support.team import FINAL, Team, team_of
 
@@ -45,10 +45,6 @@ class World:
     store: Path  # the folder with its files
     s3: S3Server | None
 
-    def blob(self, digest: str) -> Path:
-        hex_ = digest.removeprefix("sha256:")
-        return self.store / "sha256" / hex_[:2] / hex_
-
     def blobs(self) -> dict[str, tuple[int, int]]:
         """What tells whether a blob was written again: a folder store makes a new file, S3's a new time."""
         found = {path.name: path.stat() for path in self.store.glob("sha256/*/*")}
@@ -57,9 +53,9 @@ class World:
     def change(self, contents: Mapping[Digest, bytes | None]) -> None:
         """Blobs get other bytes, or go, behind everybody's back."""
         for digest, content in contents.items():
-            self.blob(digest).unlink(missing_ok=True)
+            stored(self.store, digest).unlink(missing_ok=True)
             if content is not None:
-                self.blob(digest).write_bytes(content)
+                stored(self.store, digest).write_bytes(content)
         if self.s3 is not None:
             self.s3.touched()
 
@@ -78,15 +74,13 @@ def world(
     postgres: PostgresServer,
     engines: tuple[SecondEngine, SecondEngine],
 ) -> Iterator[World]:
-    hosts, s3 = (engines[0].host, engines[1].host), None
-    store, variables = tmp_path / "store", {}
+    s3, store, variables = None, tmp_path / "store", {}
     if request.param == "s3":
         s3 = request.getfixturevalue("s3")
         prefix = f"data/{secrets.token_hex(6)}"
         store, variables = s3.path(prefix), {"REPRISE_STORE": s3.address(prefix), **s3.environ}
-    with team_of(tmp_path, small.settings, postgres.new_record(), hub, hosts, **variables) as made:
-        for blob in (made.beta.settings.layout / "blobs" / "sha256").iterdir():
-            blob.unlink()  # of the base, beta knows the pin and nothing more
+    with team_of(tmp_path, small.settings, postgres.new_record(), hub, engines, **variables) as made:
+        forget_base(made.beta)
         yield World(made, store, s3)
 
 
@@ -156,7 +150,7 @@ def test_data_of_one_disk_is_fetched_once_by_each_box_whatever_is_killed(
     again = rerun(team, image, "--elsewhere")
     assert again.json["verdict"]["outcome"] == "identical"
     assert again.json["run"]["box_name"] == "beta" and again.json["run"]["box"] != first["box"]
-    good = {digest: world.blob(digest).read_bytes() for digest in (folder, one)}
+    good = {digest: stored(world.store, digest).read_bytes() for digest in (folder, one)}
     world.change(dict.fromkeys(good))
     assert rerun(team, image, "--on", "beta").json["verdict"]["outcome"] == "identical"
 

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.box import Box, make_box
+from support.box import make_box
 from support.executor_conformance import *  # noqa: F403
 from support.executor_conformance import Lab
 from support.services import PostgresServer
+from support.team import start_worker
 
 from orchestrator.launch.dispatch import dispatch_run
 from orchestrator.launch.executors.executor import Launcher
 from orchestrator.launch.executors.kinds import KINDS
 from orchestrator.settings import Settings
-
-
-@contextmanager
-def working(box: Box, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A worker; at the end it is killed with what it executes."""
-    process = box.start("worker", "start", *words)
-    assert process.stderr is not None
-    assert "takes runs" in process.stderr.readline()
-    try:
-        yield process
-    finally:
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=180)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture(params=["local", "processes", "worker"])
@@ -50,5 +30,6 @@ def lab(
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     box = make_box(tmp_path / "team", shared_base, REPRISE_DATABASE_URL=server.new_record())
-    with working(box, "--name", "alpha"):
-        yield Lab(box, "worker")
+    worker = start_worker(box, "--name", "alpha")
+    yield Lab(box, "worker")
+    worker.end()

@@ -20,8 +20,7 @@ def test_it_goes_on_after_a_takeover_and_says_nothing_twice(team: Team, tmp_path
     script = "import time\nfor n in range(60):\n    print('n', n, flush=True)\n    time.sleep(0.5)"
     spec = write_job(tmp_path / "job", script)
     team.worker(team.alpha)
-    done = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q")
-    run = done.out.strip()
+    run = team.person.queue(spec)
     follower = team.person.start("logs", "-f", run)
     assert follower.stdout is not None
     heard: list[str] = []

@@ -5,7 +5,6 @@ The opt-in suite: `make acceptance`.
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from support.executor_conformance import Lab, containers, finished, running
 from support.ray_cluster import Cluster, Node, executes, ray_cluster
 from support.restless_job import goes_to_its_end_where_it_does_not_part, stops_where_it_parts
 from support.services import PostgresServer, engine_server, registry_server
+from support.team import NO_ENGINE, containers_on, shared_places
 
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
@@ -69,17 +69,17 @@ class Team:
     boxes: tuple[Box, Box]
     cluster: Cluster
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        with Session(load(self.person.environ)) as session:
-            yield session
+    def session(self) -> Session:
+        return Session(load(self.person.environ))
 
-    def containers(self, number: int, runs: list[str], *filters: str) -> list[str]:
-        """Of attempts of these runs, on one of the two engines. Others use the first one, too."""
-        words = ["docker", "ps", "--all", "--filter", "label=reprise.run", *filters, "--format", "{{.Names}}"]
-        environ = self.boxes[number].environ
-        done = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
-        return [name for name in done.stdout.split() if name.split("-")[1] in runs]
+    @contextmanager
+    def dispatching(self) -> Iterator[None]:
+        process = self.person.start("worker", "dispatch")
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +89,7 @@ def team(
     folder = tmp_path_factory.mktemp("team")
     postgres.sql("CREATE DATABASE rayteam")
     with registry_server() as registry, engine_server("ray") as engine:
-        common = {
-            "REPRISE_DATABASE_URL": postgres.url("rayteam"),
-            "REPRISE_STORE": str(folder / "store"),
-            "REPRISE_REGISTRY": registry.place("team"),
-        }
+        common = shared_places(folder, postgres.url("rayteam"), registry)
         boxes = (
             make_box(folder / "one", shared_base),
             make_box(folder / "two", shared_base, DOCKER_HOST=engine.host),
@@ -101,8 +97,7 @@ def team(
         own = [{"REPRISE_HOME": str(box.settings.home), **box.variables} for box in boxes]
         late = {"RAY_JOB_START_TIMEOUT_SECONDS": str(THROWN_OUT)}
         with ray_cluster(own[0], own[1], cpus=4, head=late) as cluster:
-            nobody = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-            person = make_box(folder / "person", shared_base, **common, **cluster.environ, **nobody)
+            person = make_box(folder / "person", shared_base, **common, **cluster.environ, **NO_ENGINE)
             yield Team(person, boxes, cluster)
 
 
@@ -111,12 +106,6 @@ def until(what: str, done: Callable[[], object], seconds: float) -> None:
     while not done():
         assert time.monotonic() < end, what
         time.sleep(0.3)
-
-
-def submit(team: Team, spec: Path, *words: str) -> str:
-    done = team.person.type("submit", str(spec), *words, "--on", "ray", "--detach", "-q")
-    assert done.code == 0, done.err
-    return done.out.strip()
 
 
 def records(team: Team, runs: list[str]) -> list[RunRecord]:
@@ -143,10 +132,9 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
         'name: ten\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\nresources: {cpus: 1}\n'
     )
     with ThreadPoolExecutor(3) as pool:
-        runs = list(pool.map(lambda n: submit(team, spec, "-p", f"n={n}"), range(10)))
+        runs = list(pool.map(lambda n: team.person.queue(spec, "-p", f"n={n}", on="ray"), range(10)))
     assert len(set(runs)) == 10
-    pushing = team.person.start("worker", "dispatch")
-    try:
+    with team.dispatching():
         victim = team.cluster.nodes[1]
         killed = kill_in_the_middle(team, victim, runs, spare_runs=False)
         victim.start()
@@ -156,9 +144,6 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
         assert cut_off - still <= over(team, runs)
         victim.start()
         until("all have ended", lambda: all(one.state.final for one in records(team, runs)), 400)
-    finally:
-        pushing.terminate()
-        pushing.communicate(timeout=180)
     found = records(team, runs)
     assert [one.state for one in found] == [State.SUCCEEDED] * 10, [one.message for one in found]
     assert len({one.box for one in found}) == 2
@@ -177,7 +162,7 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
 def kill_in_the_middle(team: Team, victim: Node, runs: list[str], *, spare_runs: bool) -> set[str]:
     """kill -9 of the second node while containers run there; the runs that this interrupted."""
     there = ("--filter", "status=running")
-    until("the node is at work", lambda: busy(victim) and team.containers(1, runs, *there), 120)
+    until("the node is at work", lambda: busy(victim) and containers_on(team.boxes[1], runs, *there), 120)
     time.sleep(2)
     hit = busy(victim)
     victim.kill(spare_runs=spare_runs)
@@ -187,33 +172,26 @@ def kill_in_the_middle(team: Team, victim: Node, runs: list[str], *, spare_runs:
 def left_behind(team: Team, runs: list[str]) -> None:
     """What killed processes left goes with the next run on the node, or when its box removes leftovers."""
     shared = {name: value for name, value in team.person.variables.items() if name.startswith("REPRISE_")}
-    for number, box in enumerate(team.boxes):
-        if team.containers(number, runs):
+    for box in team.boxes:
+        if containers_on(box, runs):
             assert box.type("worker", "recover", **shared).code == 0
-        assert team.containers(number, runs) == []
+        assert containers_on(box, runs) == []
 
 
 def test_what_ray_throws_out_of_its_queue_waits_on(team: Team, tmp_path: Path) -> None:
     spec = write_job(tmp_path / "job", "pass", "base: cpu\nresources: {gpus: 1, gpu: B200}")
-    run = submit(team, spec)
-    pushing = team.person.start("worker", "dispatch")
-    try:
-        with team.session() as session:
-            (first,) = session.record.launched(run)
-            started = team.cluster.ask("GET", f"/api/jobs/{first.ref}").json()["start_time"]
-            until(
-                "it is launched again",
-                lambda: (
-                    team.cluster.ask("GET", f"/api/jobs/{first.ref}").json().get("start_time", started)
-                    != started
-                ),
-                THROWN_OUT + 40,
-            )
-            assert [item.number for item in session.record.launched(run)] == [1]
-            assert session.record.state(run) is State.QUEUED
-    finally:
-        pushing.terminate()
-        pushing.communicate(timeout=180)
+    run = team.person.queue(spec, on="ray")
+    with team.dispatching(), team.session() as session:
+        (first,) = session.record.launched(run)
+
+        def start_time() -> object:
+            return team.cluster.ask("GET", f"/api/jobs/{first.ref}").json().get("start_time")
+
+        started = start_time()
+        assert started is not None
+        until("it is launched again", lambda: start_time() not in (None, started), THROWN_OUT + 40)
+        assert [item.number for item in session.record.launched(run)] == [1]
+        assert session.record.state(run) is State.QUEUED
     assert team.person.json("cancel", run)["state"] == "cancelled"
 
 

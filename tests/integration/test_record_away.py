@@ -101,8 +101,7 @@ def test_a_worker_outlives_it_and_its_runs_do_not_begin_again(
     try:
         says(worker, "takes runs")
         spec = write_job(tmp_path / "job", SCRIPT)
-        words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
-        runs = [team.person.type(*words).out.strip() for _ in range(2)]
+        runs = [team.person.queue(spec) for _ in range(2)]
         for run in runs:
             team.until_told(run, "running")
         server.stop("immediate")

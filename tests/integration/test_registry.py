@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.box import Box, make_box, small_job
+from support.box import Box, forget_base, make_box, small_job
 from support.services import RegistryServer, SecondEngine, Wire, engine_server, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.engine
 NO_ENGINE = "unix:///nowhere/docker.sock"
 SCRIPT = "import random; open('x.txt', 'w').write('{} ' + str(random.random()))"
 SMALL = 64 << 10  # bytes: less than any layer of a base or wheel, more than manifests and their requests
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RegistryServer]:
-    with registry_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -50,10 +44,7 @@ def there(tmp_path: Path, here: Box, wire: Wire) -> Box:
 
 
 def bare_box(home: Path, like: Box, registry: str, **variables: str) -> Box:
-    box = make_box(home, like.settings, REPRISE_REGISTRY=registry, **variables)
-    for blob in blobs(box).iterdir():
-        blob.unlink()
-    return box
+    return forget_base(make_box(home, like.settings, REPRISE_REGISTRY=registry, **variables))
 
 
 def blobs(box: Box) -> Path:
@@ -152,13 +143,8 @@ def test_an_engine_without_the_base_gets_it_from_the_registry(
     spec = small_job(tmp_path / "job", SCRIPT.format("five"))
     run = here.json("submit", str(spec))
     url = f"sqlite:///{here.settings.home / 'reprise.db'}"
-    far = bare_box(
-        tmp_path / "far",
-        here,
-        wire.place("team/reprise"),
-        REPRISE_DATABASE_URL=url,
-        DOCKER_HOST=empty_engine.host,
-    )
+    variables = {"REPRISE_DATABASE_URL": url, "DOCKER_HOST": empty_engine.host}
+    far = bare_box(tmp_path / "far", here, wire.place("team/reprise"), **variables)
     again = far.json("rerun", run["image"])
     assert again["run"]["outputs"] == run["outputs"]
     base = sum(layer["size"] for layer in layers(here, spec, "base"))

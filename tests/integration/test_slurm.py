@@ -137,9 +137,7 @@ def test_why_it_waits_is_said_and_a_waiting_job_is_taken_back(
 ) -> None:
     cluster.ask("scontrol", "update", "NodeName=n1,n2", "State=DRAIN", "Reason=test")
     spec = write_job(tmp_path / "job", QUICK)
-    done = lab.box.type("submit", str(spec), "--on", "slurm", "--detach", "-q")
-    assert done.code == 0, done.err
-    run = done.out.strip()
+    run = lab.box.queue(spec, on="slurm")
     with lab.session() as session:
         (launched,) = session.record.launched(run)
         assert launched.ref is not None
@@ -241,16 +239,14 @@ def test_sbatch_that_fails_for_a_moment_is_asked_again(lab: Lab, tmp_path: Path)
     (folder / "sbatch").chmod(0o755)
     spec = write_job(tmp_path / "job", QUICK)
     path = f"{folder}:{os.environ['PATH']}"
-    done = lab.box.type("submit", str(spec), "--on", "slurm", "--detach", "-q", PATH=path)
-    assert done.code == 0, done.err
+    run = lab.box.queue(spec, on="slurm", PATH=path)
     assert len(count.read_text().splitlines()) == 3
     with lab.session() as session:
-        assert finished(lab, session, done.out.strip()).state is State.SUCCEEDED
-        (launched,) = session.record.launched(done.out.strip())
+        assert finished(lab, session, run).state is State.SUCCEEDED
+        (launched,) = session.record.launched(run)
     assert launched.number == 1
 
 
-@pytest.mark.engine
 def test_somebody_waits_for_it_and_a_scancel_is_a_cancel(
     cluster: SlurmCluster, lab: Lab, tmp_path: Path
 ) -> None:
@@ -273,8 +269,6 @@ def test_somebody_waits_for_it_and_a_scancel_is_a_cancel(
         assert containers(run) == []
 
 
-@pytest.mark.engine
-@pytest.mark.acceptance
 def test_a_node_that_is_taken_down_costs_an_attempt_and_not_the_run(
     cluster: SlurmCluster, lab: Lab, tmp_path: Path
 ) -> None:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import secrets
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 from support.box import Box, make_box, write_job
 from support.services import PostgresServer, engine_server, registry_server
 from support.slurm_cluster import SlurmCluster, slurm_cluster
+from support.team import NO_ENGINE, containers_on, shared_places
 
 from orchestrator.launch.dispatch.choose_place import wanted_on
 from orchestrator.launch.session import Session
@@ -43,19 +42,8 @@ class Site:
     boxes: dict[str, Box]
     cluster: SlurmCluster
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        with Session(load(self.person.environ)) as session:
-            yield session
-
-    def containers(self, node: str, *filters: str) -> list[str]:
-        """Of attempts, on one of the two engines. Others use the first one, too."""
-        words = ["docker", "ps", "--all", "--filter", "label=reprise.run", *filters, "--format", "{{.Names}}"]
-        environ = self.boxes[node].environ
-        return subprocess.run(words, env=environ, capture_output=True, text=True, check=True).stdout.split()
-
-    def containers_of(self, runs: list[str], node: str, *filters: str) -> list[str]:
-        return [name for name in self.containers(node, *filters) if name.split("-")[1] in runs]
+    def session(self) -> Session:
+        return Session(load(self.person.environ))
 
 
 @pytest.fixture
@@ -73,13 +61,8 @@ def site(
         with slurm_cluster(own, cpus=3) as cluster:
             for name, value in cluster.variables.items():
                 monkeypatch.setenv(name, value)
-            common = {
-                "REPRISE_DATABASE_URL": postgres.url(database),
-                "REPRISE_STORE": str(tmp_path / "store"),
-                "REPRISE_REGISTRY": registry.place("team"),
-            }
-            nothing = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-            person = make_box(tmp_path / "person", shared_base, **common, **nothing)
+            common = shared_places(tmp_path, postgres.url(database), registry)
+            person = make_box(tmp_path / "person", shared_base, **common, **NO_ENGINE)
             boxes = {name: Box(box.settings, {**common, **box.variables}) for name, box in boxes.items()}
             yield Site(person, boxes, cluster)
 
@@ -113,11 +96,13 @@ def test_40_runs_with_nodes_killed_meanwhile_end_once_each(site: Site, tmp_path:
             return sum(state is not None and state.final for state in states)
 
         def killed(node: str) -> list[str]:
-            """Names of the containers whose processes died with the node; they themselves go on."""
-            until(
-                f"jobs on {node}", lambda: len(site.containers_of(runs, node, "--filter=status=running")) > 1
-            )
-            names = site.containers_of(runs, node, "--filter=status=running")
+            """Names of containers that go on while the processes that follow them died with the node."""
+
+            def at_work() -> list[str]:
+                return containers_on(site.boxes[node], runs, "--filter=status=running")
+
+            until(f"jobs on {node}", lambda: len(at_work()) > 1)
+            names = at_work()
             assert len(cluster.kill_node(node)) > 2
             return names
 
@@ -157,8 +142,8 @@ def test_40_runs_with_nodes_killed_meanwhile_end_once_each(site: Site, tmp_path:
         print(f"{RUNS} runs in {took:.0f} s, {len(again)} of them by another attempt")
     # What killed attempts left goes with the next attempt on their node, else with `reprise worker recover`.
     for name, box in site.boxes.items():
-        left = site.containers_of(runs, name)
+        left = containers_on(box, runs)
         print(f"{name}: {len(left)} containers were left")
         if left:
             assert box.type("worker", "recover").code == 0
-        assert site.containers_of(runs, name) == []
+        assert containers_on(box, runs) == []

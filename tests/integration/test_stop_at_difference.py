@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.box import Box, containers, write_job
+from support.box import Box, containers, stored, write_job
 from support.flipped_jobs import Originals, flip_world
 from support.flips import FLIPS, SCRIPT, Flip
 from support.restless_job import RESTLESS, restless, stops_where_it_parts
@@ -165,8 +165,7 @@ def test_why_a_rerun_could_not_be_compared_is_in_the_record(own_box: Box, tmp_pa
     """An honest one, whose original's trace was altered in the store: it is not stopped for that."""
     script = RESTLESS.format(steps=4, pause=0.6, difference=1)
     made = own_box.json("submit", str(write_job(tmp_path / "job", script)))
-    digest = made["traces"][0]["digest"].removeprefix("sha256:")
-    blob = own_box.settings.store / "sha256" / digest[:2] / digest
+    blob = stored(own_box.settings.store, made["traces"][0]["digest"])
     blob.chmod(0o644)
     data = blob.read_bytes()
     at = data.index(b'"d":"') + 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.box import Box, committed_job, git
+from support.box import Box, committed_job, git, stored
 
 pytestmark = pytest.mark.engine
 
@@ -73,8 +73,7 @@ def test_a_dirty_tree_is_kept_as_a_patch_and_can_be_refused(box: Box, job: Path)
     dirty = box.json("submit", str(job))
     assert dirty["git"]["dirty"] is True
     assert dirty["git"]["commit"] == clean["git"]["commit"]
-    digest = dirty["git"]["patch_digest"].removeprefix("sha256:")
-    patch = box.settings.store / "sha256" / digest[:2] / digest
+    patch = stored(box.settings.store, dirty["git"]["patch_digest"])
     assert b"+print('changed')" in patch.read_bytes()
     assert b"+x = 1" in patch.read_bytes()
     assert "DIRTY" in box.type("show", dirty["id"]).out

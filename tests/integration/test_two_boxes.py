@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from support.altered import flip_file
-from support.box import Outcome, write_job
+from support.box import Outcome, forget_base, stored, write_job
 from support.services import PostgresServer, RegistryServer, SecondEngine, postgres_server
-from support.team import Team, team_of
+from support.team import FINAL, Team, team_of
 
 from orchestrator.settings import Settings
 
@@ -46,10 +46,8 @@ def team(
 ) -> Iterator[Team]:
     name = f"t{secrets.token_hex(6)}"
     database.sql(f"CREATE DATABASE {name}")
-    hosts = (engines[0].host, engines[1].host)
-    with team_of(tmp_path, shared_base, database.url(name), hub, hosts) as made:
-        for blob in (made.beta.settings.layout / "blobs" / "sha256").iterdir():
-            blob.unlink()  # of the base, beta knows the pin and nothing more
+    with team_of(tmp_path, shared_base, database.url(name), hub, engines) as made:
+        forget_base(made.beta)
         yield made
 
 
@@ -121,9 +119,7 @@ def test_a_byte_flipped_in_the_store_or_the_registry_is_named(
     run = team.alpha.json("submit", str(spec), "-p", f"word={secrets.token_hex(4)}")
     # The store: an output on its way to a person.
     (output,) = run["outputs"]
-    hexes = output["digest"].removeprefix("sha256:")
-    path = tmp_path / "store" / "sha256" / hexes[:2] / hexes
-    flip_file(path)
+    flip_file(stored(tmp_path / "store", output["digest"]))
     copied = team.person.type("outputs", run["id"], "--to", str(tmp_path / "copy"))
     assert copied.code == 5
     assert output["digest"] in copied.err
@@ -154,19 +150,9 @@ def test_postgres_and_the_registry_go_away_under_50_submissions_and_their_runs(
     team.worker(team.beta, "--slots", "2")
 
     def submit(number: int) -> Outcome:
-        words = [
-            "submit",
-            str(spec),
-            "-p",
-            f"word=n{number}",
-            "--key",
-            f"key-{number}",
-            "--on",
-            "worker",
-            "-q",
-        ]
-        detached = [] if number < 10 else ["--detach"]
-        return team.person.type(*words, *detached, timeout=400)
+        words = ["-p", f"word=n{number}", "--key", f"key-{number}", "--on", "worker", "-q"]
+        words += [] if number < 10 else ["--detach"]
+        return team.person.type("submit", str(spec), *words, timeout=400)
 
     with ThreadPoolExecutor(6) as pool:
         waiting = [pool.submit(submit, number) for number in range(50)]
@@ -183,15 +169,9 @@ def test_postgres_and_the_registry_go_away_under_50_submissions_and_their_runs(
     assert [(one.code, one.err) for one in done if one.code != 0] == []
     runs = [one.out.strip() for one in done]
     assert len(set(runs)) == 50
-    end = time.monotonic() + 300
-    while True:
-        lines = team.person.json("history", "--limit", "1000")["runs"]
-        if all(line["state"] in ("succeeded", "failed", "cancelled", "lost") for line in lines):
-            break
-        assert time.monotonic() < end, [line["state"] for line in lines]
-        time.sleep(1)
+    shown: list[dict[str, Any]] = [team.until(run, *FINAL, seconds=300) for run in runs]
+    lines = team.person.json("history", "--limit", "1000")["runs"]
     assert sorted(line["id"] for line in lines) == sorted(runs), "none lost, none twice"
-    shown = [team.person.json("show", run) for run in runs]
     assert {run["state"] for run in shown} == {"succeeded"}, [run["message"] for run in shown]
     for number, run in enumerate(shown):
         assert run["program"]["params"] == {"word": f"n{number}"}

@@ -10,12 +10,12 @@ from typing import Any
 from playwright.sync_api import Page
 from support.browser import *  # noqa: F403
 from support.browser import axe
-from support.records import BOX, NOON, digest_of, finish_run, new_run
+from support.records import BOX, NOON, digest_of, finish_run, new_run, stored_output
 from support.web_fixtures import *  # noqa: F403
 from support.web_fixtures import Site
 
 from orchestrator.launch.session import Session
-from orchestrator.run.attempt_model import Fingerprint, Output, OutputStatus, Readback
+from orchestrator.run.attempt_model import Fingerprint, Readback
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
 
@@ -33,7 +33,6 @@ def weights(seed: int, choice: Sequence[Any]) -> bytes:
 def train(session: Session, seed: int, choice: Sequence[Any], person: str, **asked: Any) -> str:
     rate, batch, optimizer = choice
     accuracy = ACCURACY[rate] + 0.01 * (optimizer == "Adam") + 0.001 * (batch == 32)
-    data = weights(seed, choice)
     return finish_run(
         session.record,
         new_run(
@@ -46,14 +45,7 @@ def train(session: Session, seed: int, choice: Sequence[Any], person: str, **ask
         ),
         box="b0",
         metrics={"accuracy": accuracy - 0.0001 * seed},
-        outputs=(
-            Output(
-                path="model.pt",
-                status=OutputStatus.KEPT,
-                digest=session.store.put_bytes(data),
-                size=len(data),
-            ),
-        ),
+        outputs=(stored_output(session.store, "model.pt", weights(seed, choice)),),
         packages={"torch": "2.13.0"},
         source={"train.py": "ab" * 32},
         readbacks=(Readback(pid=7, argv=("python",), start={"benchmark": False}, end={"benchmark": False}),),

@@ -170,7 +170,7 @@ def test_how_a_difference_spread_is_read_without_scripts(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if scripts:
         assert axe(page) == []
-    document = json.loads(empty_site.server.ask(f"/runs/{rerun}/reproduction?format=json").text)
+    document = empty_site.server.json(f"/runs/{rerun}/reproduction?format=json")
     assert [row["first"] for row in document["map"]["tensors"]] == [3, 3]
 
 

@@ -33,25 +33,14 @@ def test_12_runs_on_two_boxes_with_a_worker_killed_meanwhile(team: Team, tmp_pat
     team.worker(team.alpha)
     killed = team.worker(team.beta)
 
-    def submit(number: int) -> str:
-        done = team.person.type("submit", str(spec), "-p", f"n={number}", "--on", "worker", "--detach", "-q")
-        assert done.code == 0, done.err
-        return done.out.strip()
-
     with ThreadPoolExecutor(4) as pool:
-        runs = list(pool.map(submit, range(12)))
+        runs = list(pool.map(lambda n: team.person.queue(spec, "-p", f"n={n}"), range(12)))
     killed.process.kill()
     killed.process.communicate()
     team.worker(team.beta)
-    end = time.monotonic() + 120
-    while True:
-        lines = team.person.json("history", "--limit", "100")["runs"]
-        if all(line["state"] in ("succeeded", "failed", "cancelled", "lost") for line in lines):
-            break
-        assert time.monotonic() < end, [line["state"] for line in lines]
-        time.sleep(0.5)
+    shown = [team.until(run, *FINAL) for run in runs]
+    lines = team.person.json("history", "--limit", "100")["runs"]
     assert sorted(line["id"] for line in lines) == sorted(runs)
-    shown = [team.person.json("show", run) for run in runs]
     assert [run["state"] for run in shown] == ["succeeded"] * 12, [run["message"] for run in shown]
     assert [run["attempt"] for run in shown] == [1] * 12
     assert {run["box_name"] for run in shown} == {"alpha", "beta"}
@@ -91,8 +80,7 @@ def test_a_rerun_elsewhere_is_judged_there(team: Team, tmp_path: Path) -> None:
 def test_term_lets_it_finish_and_take_nothing_new(team: Team, tmp_path: Path) -> None:
     worker = team.worker(team.alpha)
     spec = write_job(tmp_path / "job", WAITS)
-    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
-    first, second = (team.person.type(*words).out.strip() for _ in range(2))
+    first, second = (team.person.queue(spec) for _ in range(2))
     team.until_told(first, "running")
     assert team.boxes()["alpha"]["runs"] == [first]
     worker.process.send_signal(signal.SIGTERM)
@@ -112,7 +100,7 @@ def test_term_lets_it_finish_and_take_nothing_new(team: Team, tmp_path: Path) ->
 def test_a_second_term_cancels_what_it_has(team: Team, tmp_path: Path) -> None:
     worker = team.worker(team.alpha)
     spec = write_job(tmp_path / "job", "import time; time.sleep(300)")
-    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    run = team.person.queue(spec)
     team.until_told(run, "running")
     assert worker.stop(signal.SIGTERM, signal.SIGTERM) == 0
     assert team.person.json("show", run)["state"] == "cancelled"
@@ -122,9 +110,7 @@ def test_a_second_term_cancels_what_it_has(team: Team, tmp_path: Path) -> None:
 def test_a_run_for_a_gpu_that_nobody_has_stays_queued_and_says_why(team: Team, tmp_path: Path) -> None:
     team.worker(team.alpha)
     spec = write_job(tmp_path / "job", "pass", "base: cpu\nresources: {gpus: 1, gpu: H100}")
-    done = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q")
-    assert done.code == 0, done.err
-    run = done.out.strip()
+    run = team.person.queue(spec)
     time.sleep(2)
     shown = team.person.type("show", run).out
     assert "no box fits: alpha: the run asks for 1 GPU of model H100" in shown
@@ -134,7 +120,7 @@ def test_a_run_for_a_gpu_that_nobody_has_stays_queued_and_says_why(team: Team, t
 def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path: Path) -> None:
     dead = team.worker(team.alpha, "--lease", "6")
     spec = write_job(tmp_path / "job", f"{WAITS}\nopen('done.txt', 'w').write('done')")
-    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    run = team.person.queue(spec)
     team.until_told(run, "running")
     dead.process.kill()
     dead.process.communicate()
@@ -161,7 +147,7 @@ def test_a_run_whose_process_here_has_not_ended_is_not_taken_again(
     begun: list[str] = []
     monkeypatch.setattr(WorkerLoop, "_spawn", lambda self, run, *rest: begun.append(run))
     spec = write_job(tmp_path / "job", "pass")
-    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    run = team.person.queue(spec)
     with Session(load(team.alpha.environ)) as session, subprocess.Popen(["sleep", "5"]) as process:
         worker = WorkerLoop(session, Silent(), name="alpha")
         session.record.boxes.introduce(worker.facts)
@@ -214,8 +200,7 @@ def test_boxes_that_cannot_work_leave_the_queue_to_others(
 ) -> None:
     spec = write_job(tmp_path / "job", "import sys; open('n.txt', 'w').write(sys.argv[1])")
     spec.write_text('name: many\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
-    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
-    runs = [team.person.type(*words, "-p", f"n={number}").out.strip() for number in range(3)]
+    runs = [team.person.queue(spec, "-p", f"n={number}") for number in range(3)]
     for what, variables in BAD.items():
         bad = Box(another_box(f"box-{what}").settings, {**team.alpha.variables, **variables})
         stderr = team.worker(bad, name=what).process.stderr
@@ -230,8 +215,7 @@ def test_boxes_that_cannot_work_leave_the_queue_to_others(
         assert found[what]["trouble"], found[what]
     assert "TAKES NOTHING BECAUSE" in team.person.type("worker", "list").out
     assert good.stop(signal.SIGTERM) == 0
-    last = team.person.type(*words, "-p", "n=9").out.strip()
-    said = team.person.type("show", last).out
+    said = team.person.type("show", team.person.queue(spec, "-p", "n=9")).out
     for what in BAD:
         assert f"{what} takes nothing now" in said
 
@@ -244,10 +228,7 @@ def test_a_run_that_cannot_begin_on_one_box_is_given_to_another(team: Team, tmp_
     spec = write_job(
         tmp_path / "job", "open('out', 'w').write('y')", f"inputs: {{data: {{path: {data}, upload: false}}}}"
     )
-    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
-    done = team.person.type(*words)
-    assert done.code == 0, done.err
-    run = done.out.strip()
+    run = team.person.queue(spec)
     (data / "x.txt").write_text("other")
     team.worker(team.alpha)
     team.until_told(run, "run.requeued")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box
+from support.box import Box, stored
 
 # Four containers with PyTorch for each; tests/payload traces the same scripts outside of containers.
 pytestmark = [pytest.mark.engine, pytest.mark.acceptance]
@@ -24,8 +24,7 @@ SAME_ON_TWO_THREADS = ("cnn", "vae", "rl")
 
 def events(box: Box, run: dict[str, Any]) -> list[str]:
     (trace,) = run["traces"]
-    name = trace["digest"].removeprefix("sha256:")
-    lines = (box.settings.store / "sha256" / name[:2] / name).read_text().splitlines()
+    lines = stored(box.settings.store, trace["digest"]).read_text().splitlines()
     return [json.loads(line).get("e", "") for line in lines]
 
 

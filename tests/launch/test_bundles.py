@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import shutil
@@ -19,10 +18,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from support.altered import flipped
 from support.base_python import PYTHON
-from support.box import Box
+from support.box import Box, stored
 from support.examples import tries
 from support.failing_disk import Torn
-from support.records import new_run
+from support.moves_kept import MovesKept
+from support.records import finish_run, new_run, stored_output
 from support.small_base import put_base
 
 from orchestrator import disk_room
@@ -52,10 +52,12 @@ from orchestrator.launch.crash_points import IMPORT_POINTS
 from orchestrator.launch.inputs.cache_room import remove
 from orchestrator.launch.inputs.fetch_input import materialise
 from orchestrator.launch.session import Session
+from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
+from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import tables
-from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.run.attempt_model import Log, Output, OutputStatus, TraceFile
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
 from orchestrator.spec.program import Program
@@ -99,35 +101,31 @@ def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Ima
 def record_run(session: Session, image: Image, name: str, **changes: Any) -> str:
     """A finished run with every kind of evidence."""
     store = session.store
-    with store.batch() as batch:
-        put = lambda text: (batch.add(io.BytesIO(text.encode()), 1 << 20), len(text))  # noqa: E731
-        log, patch, trace = put("log\n"), put("patch"), put('{"e":"end"}\n')
-        outputs = tuple(
-            Output(path=path, status=OutputStatus.KEPT, digest=digest, size=size)
-            for path, (digest, size) in {"model.pt": put("weights"), "empty": put("")}.items()
-        )
-    outputs += (Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),)
+    trace, size = store.put_bytes(b'{"e":"end"}\n'), len('{"e":"end"}\n')
     new = new_run(
         id=Digest.of(name.encode()).hex[:16],
         key=name,
         image=facts_of(image),
         program=image.program,
         reference=image.tag,
-        git=GitState(commit="c0ffee", dirty=True, patch_digest=patch[0]),
+        git=GitState(commit="c0ffee", dirty=True, patch_digest=store.put_bytes(b"patch")),
         **changes,
     )
-    session.record.submit(new)
-    session.record.claim(new.id, "far box", "boot", "pid 1")
-    file = TraceFile(rank=0, world=1, pid=1, digest=trace[0], size=trace[1], steps=1, events=1, complete=True)
-    result = Result(
-        state=State.SUCCEEDED,
-        outputs=outputs,
+    return finish_run(
+        session.record,
+        new,
+        "far box",
+        outputs=(
+            stored_output(store, "model.pt", b"weights"),
+            stored_output(store, "empty", b""),
+            Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),
+        ),
         metrics={"accuracy": 0.9, "loss": float("nan")},
-        log=Log(digest=log[0], size=log[1], truncated=False),
-        traces=(file,),
+        log=Log(digest=store.put_bytes(b"log\n"), size=4, truncated=False),
+        traces=(
+            TraceFile(rank=0, world=1, pid=1, digest=trace, size=size, steps=1, events=1, complete=True),
+        ),
     )
-    session.record.finish(new.id, 1, result)
-    return new.id
 
 
 @dataclass
@@ -144,11 +142,8 @@ def made(session: Session) -> Made:
     original = record_run(session, image, "one")
     rerun = record_run(session, image, "two", rerun_of=original)
     record = session.record
-    record.add_verdict(
-        compare(record.run_with_points(original), record.run_with_points(rerun), session.store.open),
-        None,
-        "ada",
-    )
+    verdict = compare(record.run_with_points(original), record.run_with_points(rerun), session.store.open)
+    record.add_verdict(verdict, None, "ada")
     return Made(image, original, rerun)
 
 
@@ -168,6 +163,11 @@ def everything(session: Session) -> dict[str, bytes]:
     home = session.settings.home
     files = (path for path in home.rglob("*") if path.is_file() and ".db" not in path.name)
     return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def member(name: str, data: bytes) -> bytes:
+    """A file of a tar, padded."""
+    return tar.header(tar.Member(name, data)) + data + bytes(-len(data) % 512)
 
 
 def members(path: Path) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
@@ -332,7 +332,7 @@ def test_a_damaged_blob_is_named_and_no_file_is_left(
             one.digest for one in session.record.run(made.original).outputs if one.path == "model.pt"
         )
         assert digest is not None
-        path = session.settings.store / "sha256" / digest.hex[:2] / digest.hex
+        path = stored(session.settings.store, digest)
     else:
         digest = made.image.layers[-1].digest
         path = ImageLayout(session.settings.layout).path(digest)
@@ -371,21 +371,13 @@ def with_inputs(session: Session, data: Path, tmp_path: Path) -> Made:
 
 
 def test_input_data_comes_over_and_is_found(
-    session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path
+    session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path, watch: MovesKept
 ) -> None:
-    from orchestrator.launch.submit.find_inputs import located_inputs
-
     path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
     shutil.rmtree(data)
-    moves: list[tuple[int, int]] = []
-
-    class Told(Silent):
-        def moved(self, done: int, total: int) -> None:
-            moves.append((done, total))
-
-    done = import_bundle(other, path, Told())
+    done = import_bundle(other, path, watch)
     sizes = sum(size for _, size in read_bundle(members(path)["reprise.json"][1]).blobs)
-    assert moves == sorted(moves) and moves[-1] == (sizes, sizes)
+    assert watch.moves == sorted(watch.moves) and watch.moves[-1] == (sizes, sizes)
     assert {item.folder for item in done.inputs} == {True, False}
     run = other.record.run(with_inputs.original)
     found = located_inputs(other, run.program.inputs, run.input_paths, SILENT).paths
@@ -617,8 +609,6 @@ def refused(other: Session, path: Path, *said: str) -> None:
     assert all(text in caught.value.message for text in said), caught.value.message
     assert str(path) in caught.value.message or "run " in caught.value.message
     assert caught.value.hint
-    from orchestrator.record.run_record import HistoryFilter
-
     assert other.record.history.lines(HistoryFilter()) == []
     named = {name for name in everything(other) if name.startswith(("store/sha256", "inputs"))}
     assert named <= before.keys()
@@ -758,10 +748,8 @@ def test_members_moved_or_doubled_are_refused(other: Session, draft: Draft, tmp_
     found = list(members(tmp_path / "honest.tar").values())
 
     def write_members(order: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
-        with (tmp_path / "b.tar").open("wb") as out:
-            for info, data in order:
-                out.write(tar.header(tar.Member(info.name, data)) + data + bytes(-len(data) % 512))
-            out.write(bytes(1024))
+        parts = [member(info.name, data) for info, data in order]
+        (tmp_path / "b.tar").write_bytes(b"".join(parts) + bytes(1024))
         return tmp_path / "b.tar"
 
     assert write_members(found).read_bytes() == (tmp_path / "honest.tar").read_bytes()
@@ -787,12 +775,7 @@ def test_documents_of_other_kinds_are_refused(
     other: Session, tmp_path: Path, document: bytes, said: str
 ) -> None:
     path = tmp_path / "b.tar"
-    path.write_bytes(
-        tar.header(tar.Member("reprise.json", document))
-        + document
-        + bytes(-len(document) % 512)
-        + bytes(1024)
-    )
+    path.write_bytes(member("reprise.json", document) + bytes(1024))
     refused(other, path, said)
 
 
@@ -806,8 +789,7 @@ def test_sizes_that_lie_take_no_memory(other: Session, draft: Draft, tmp_path: P
     for digest in (draft.bundle.runs[0], draft.bundle.config):
         large = in_order(draft.bundle.first, sizes | {digest: 1 << 45})
         document = draft.bundle.model_copy(update={"blobs": large}).to_bytes()
-        head = tar.header(tar.Member("reprise.json", document)) + document + bytes(-len(document) % 512)
-        path.write_bytes(head + bytes(4096))
+        path.write_bytes(member("reprise.json", document) + bytes(4096))
         refused(other, path)
 
 
@@ -834,7 +816,7 @@ def test_a_file_of_holes_does_not_fill_the_disk(
         ):
             if number == 1 + len(bundle.first):
                 for file, text in index_files(large.image, bundle.to_bytes()).items():
-                    out.write(tar.header(tar.Member(file, text)) + text + bytes(-len(text) % 512))
+                    out.write(member(file, text))
             length = size if name == blob_name(digest) else len(data)
             out.write(tar.header(tar.Member(name, tar.Span(-1, 0, length))) + data)
             out.seek(length - len(data) + -length % 512, os.SEEK_CUR)

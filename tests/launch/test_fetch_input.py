@@ -19,8 +19,10 @@ from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.box import stored
 from support.failing_disk import Torn
-from support.records import finish_run, new_run
+from support.moves_kept import MovesKept
+from support.records import finish_run, new_run, stored_output
 from support.services import S3Server
 from support.small_disk import small_disk
 
@@ -28,7 +30,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.crash_points import INPUT_POINTS, VARIABLE
 from orchestrator.launch.inputs import fetch_input, upload_input
-from orchestrator.launch.inputs.cache_room import make_room, size_of
+from orchestrator.launch.inputs.cache_room import make_room, remove, size_of
 from orchestrator.launch.inputs.fetch_input import (
     AbsentInputError,
     FalseListError,
@@ -40,11 +42,11 @@ from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.record.store import bucket_store
+from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.record.store.input_trees import files_of, is_folder
-from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
 from orchestrator.several_at_once import Stop
-from orchestrator.spec import folder_list
+from orchestrator.spec import folder_list, inputs
 from orchestrator.spec.folder_list import list_chunks
 from orchestrator.spec.inputs import digest_of, read_input
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -68,11 +70,8 @@ class Place:
         self.sessions.append(made)
         return made
 
-    def blob(self, digest: Digest) -> Path:
-        return self.store / "sha256" / digest.hex[:2] / digest.hex
-
     def flip(self, digest: Digest) -> None:
-        flip_file(self.blob(digest))
+        flip_file(stored(self.store, digest))
         if self.s3 is not None:
             self.s3.touched()
 
@@ -108,11 +107,8 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Digest]:
     """The blobs whose bytes a store was asked for."""
-    from orchestrator.record.store.bucket_store import BucketStore
-    from orchestrator.record.store.folder_store import BlobStore
-
     found: list[Digest] = []
-    for kind in (BucketStore, BlobStore):
+    for kind in (bucket_store.BucketStore, BlobStore):
         real = kind.stream
 
         def noted(self, digest, offset, size=None, real=real):  # type: ignore[no-untyped-def]
@@ -120,6 +116,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Digest]:
             return real(self, digest, offset, size)
 
         monkeypatch.setattr(kind, "stream", noted)
+    return found
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of inputs that were opened to be sent."""
+    found: list[str] = []
+    real = upload_input.open_input
+    monkeypatch.setattr(upload_input, "open_input", lambda *words: (found.append(words[1]), real(*words))[1])
     return found
 
 
@@ -158,11 +163,8 @@ def test_a_file_stays_a_file_and_one_that_reads_as_a_list_is_refused(place: Plac
             put_input(here, file, SILENT)
 
 
-def test_what_is_there_is_not_sent_again(place: Place, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_sent_again(place: Place, data: Path, opened: list[str]) -> None:
     here = place.session("here")
-    opened: list[str] = []
-    real = upload_input.open_input
-    monkeypatch.setattr(upload_input, "open_input", lambda *words: (opened.append(words[1]), real(*words))[1])
     put_input(here, data, SILENT)
     assert len(opened) == 22
     (data / "more.csv").write_text("more")
@@ -174,11 +176,8 @@ def test_what_is_there_is_not_sent_again(place: Place, data: Path, monkeypatch: 
 def test_a_named_input_costs_one_look(place: Place, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = place.session("here")
     sent = put_input(here, data, SILENT)
-    here.record.submit(
-        new_run(
-            inputs=(sent,), program=Program(name="job", command=("python",), inputs={"data": sent.digest})
-        )
-    )
+    program = Program(name="job", command=("python",), inputs={"data": sent.digest})
+    here.record.submit(new_run(inputs=(sent,), program=program))
     monkeypatch.setattr(here.store, "uploads", None)
     put_input(here, data, SILENT)
 
@@ -207,7 +206,7 @@ def test_a_large_file_that_changes_while_it_is_sent_is_not_stored(place: Place, 
     here = place.session("here")
     file = tmp_path / "large"
     file.write_bytes(bytes(9 << 20))
-    (right,) = (digest_of(file),)
+    right = digest_of(file)
     with file.open("r+b") as out:
         out.seek(-1, os.SEEK_END)
         out.write(b"1")
@@ -339,19 +338,13 @@ def test_files_larger_than_a_part_come_in_any_order(
         assert (tree_of(got) == tree_of(path)) if path.is_dir() else (got.read_bytes() == path.read_bytes())
 
 
-def test_a_large_file_is_told_as_it_goes(place: Place, tmp_path: Path) -> None:
-    moves: list[tuple[int, int]] = []
-
-    class Told(Silent):
-        def moved(self, done: int, total: int) -> None:
-            moves.append((done, total))
-
+def test_a_large_file_is_told_as_it_goes(place: Place, tmp_path: Path, watch: MovesKept) -> None:
     size = 3 << 20
     (tmp_path / "large").write_bytes(bytes(size))
-    put_input(place.session("here"), tmp_path / "large", Told())
-    assert (1 << 20, size) in moves
-    assert moves[-1] == (size, size)
-    assert moves == sorted(moves)
+    put_input(place.session("here"), tmp_path / "large", watch)
+    assert (1 << 20, size) in watch.moves
+    assert watch.moves[-1] == (size, size)
+    assert watch.moves == sorted(watch.moves)
 
 
 def test_a_list_that_changed_in_the_store_makes_no_folder(place: Place, data: Path) -> None:
@@ -413,7 +406,7 @@ with Session.open() as session:
 
 @pytest.mark.parametrize("point", INPUT_POINTS)
 def test_a_kill_on_the_way_and_the_next_command_goes_on(
-    place: Place, data: Path, point: str, asked: list[Digest], monkeypatch: pytest.MonkeyPatch
+    place: Place, data: Path, point: str, asked: list[Digest], opened: list[str]
 ) -> None:
     here, there = place.session("here"), place.session("there")
     digest = digest_of(data)
@@ -424,15 +417,10 @@ def test_a_kill_on_the_way_and_the_next_command_goes_on(
     environ = {**os.environ, **place.environ, "REPRISE_HOME": str(session.settings.home), VARIABLE: point}
     done = subprocess.run([sys.executable, "-c", SCRIPT, *words], env=environ, check=False)
     assert done.returncode == -9
-    sent: list[Digest] = []
     if point == "input stored":
         assert not session.store.has(digest)
-        real = upload_input.open_input
-        monkeypatch.setattr(
-            upload_input, "open_input", lambda *words: (sent.append(words[1]), real(*words))[1]
-        )
         put_input(session, data, SILENT)
-        assert 0 < len(sent) < 22
+        assert 0 < len(opened) < 22
         session.store.verify(digest)
     else:
         asked.clear()
@@ -549,8 +537,6 @@ def test_a_link_more_or_less_costs_no_second_reading(
     place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both change the time of change of a file that two folders share."""
-    from orchestrator.spec import inputs
-
     here, there = place.session("here"), place.session("there")
     first = put_input(here, data, SILENT).digest
     (data / "more").write_text("more")
@@ -563,8 +549,6 @@ def test_a_link_more_or_less_costs_no_second_reading(
     materialise(there, first, SILENT)
     os.utime(there.inputs.use_of(first), (1, 1))
     there.inputs.folder.joinpath("pins").mkdir(exist_ok=True)
-    from orchestrator.launch.inputs.cache_room import remove
-
     remove(there.inputs, first)
     materialise(there, second, SILENT)
     assert read == []
@@ -588,8 +572,8 @@ def test_a_job_that_wrote_a_folders_list_does_not_stand_for_its_files(place: Pla
     known = read_input(data)
     program = Program(name="job", command=("python",), inputs={"data": known.digest})
     listed = b"".join(list_chunks([(file.path, file.digest.hex, file.size) for file in known.files]))
-    assert here.store.put_bytes(listed) == known.digest
-    output = Output(path="x.json", status=OutputStatus.KEPT, digest=known.digest, size=len(listed))
+    output = stored_output(here.store, "x.json", listed)
+    assert output.digest == known.digest
     finish_run(here.record, new_run(inputs=(known,), program=program), outputs=(output,))
     put_input(here, data, SILENT)
     assert tree_of(materialise(there, known.digest, SILENT)) == tree_of(data)
@@ -617,7 +601,7 @@ def test_a_folder_whose_list_nobody_would_read_is_refused_before_its_first_byte_
 
 
 def test_what_a_collection_took_during_a_long_upload_is_put_again(
-    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch, watch: MovesKept
 ) -> None:
     here = place.session("here")
     victim, real, asked = Digest.of(b"x"), here.store.uploads, []
@@ -635,16 +619,10 @@ def test_what_a_collection_took_during_a_long_upload_is_put_again(
             monkeypatch.setattr(upload_input, "SOON", 3600.0)
 
     monkeypatch.setattr(here.store, "uploads", slow)
-    moves: list[tuple[int, int]] = []
-
-    class Told(Silent):
-        def moved(self, done: int, total: int) -> None:
-            moves.append((done, total))
-
-    put_input(here, data, Told())
+    put_input(here, data, watch)
     assert len(asked) == 6
     here.store.verify(victim)
-    assert moves[-1] == (20_001, 20_001) and max(moves) == moves[-1]
+    assert watch.moves[-1] == (20_001, 20_001) and max(watch.moves) == watch.moves[-1]
 
 
 def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(
@@ -789,15 +767,10 @@ def test_a_list_that_lies_takes_nothing_good_out_of_the_cache(
 def test_a_file_of_a_folder_that_the_store_lacks_or_has_cut_is_named(place: Place, data: Path) -> None:
     there = place.session("there")
     sent = put_input(place.session("here"), data, SILENT)
-    blob = place.blob(Digest.of((data / "deep" / "3.bin").read_bytes()))
+    blob = stored(place.store, Digest.of((data / "deep" / "3.bin").read_bytes()))
     blob.chmod(0o644)
-    for change, said in (
-        (
-            lambda: blob.write_bytes(b"\3" * 999),
-            "other bytes, with 999 bytes in place of 1000: it was altered",
-        ),
-        (blob.unlink, "is not in"),
-    ):
+    cut = "other bytes, with 999 bytes in place of 1000: it was altered"
+    for change, said in ((lambda: blob.write_bytes(b"\3" * 999), cut), (blob.unlink, "is not in")):
         change()
         if place.s3 is not None:
             place.s3.touched()

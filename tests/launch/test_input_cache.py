@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.moves_kept import MovesKept
 from support.records import new_run
 from support.small_disk import small_disk
 
@@ -150,21 +151,15 @@ def test_two_inputs_that_came_at_once_share_their_files(box: Session, data: Path
 
 
 def test_a_damaged_start_of_a_large_file_is_not_blamed_on_the_store(
-    box: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: MovesKept
 ) -> None:
     monkeypatch.setattr(fetch_input, "SMALL", 100)
     (tmp_path / "large").write_bytes(secrets.token_bytes(5000))
     sent = put_input(box, tmp_path / "large", SILENT)
-    seen: list[tuple[int, int]] = []
-
-    class Progress(Silent):
-        def moved(self, done: int, total: int) -> None:
-            seen.append((done, total))
-
     (box.inputs.incoming(sent.digest) / f"{sent.digest.hex}.part").write_bytes(bytes(3000))
-    found = materialise(box, sent.digest, Progress())
+    found = materialise(box, sent.digest, watch)
     assert found.read_bytes() == (tmp_path / "large").read_bytes()
-    assert seen[-1] == (5000, 5000) and all(done <= total for done, total in seen)
+    assert watch.moves[-1] == (5000, 5000) and all(done <= total for done, total in watch.moves)
 
 
 def test_what_a_kill_left_of_a_folder_that_was_being_removed_goes_first(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -401,8 +402,6 @@ def test_nobody_there() -> None:
 
 
 def test_silence_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     monkeypatch.setattr("orchestrator.launch.executors.ray.READ", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         ray = RayExecutor(load({}), f"http://127.0.0.1:{deaf.getsockname()[1]}", None)

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import text
 from support.ledger_checks import wrong
 from support.records import finish_run, new_run, result
+from support.tampered_world import all_findings
 
-from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.audit.run_audit import AuditPart
 from orchestrator.errors import RecordError, StoreError, UsageError
 from orchestrator.launch.bundles.bundle_archive import open_archive
 from orchestrator.launch.bundles.record_file import HEADER, export_record, import_record, is_record_file
@@ -76,13 +77,6 @@ def data_of(path: Path, *words: str) -> InputData:
     return read_input(path)
 
 
-def told_by_audit(session: Session) -> list[str]:
-    """What an audit of all rows finds."""
-    parts = Audit(parts=(AuditPart.ROWS,))
-    done = audit(session, parts, lambda _: lambda _done, _total: None)
-    return [f"{one.kind.value} {one.subject}: {one.detail}" for one in done]
-
-
 def end_of_b(session: Session) -> None:
     record = session.record
     attempt = record.claim(B, "other box", "boot", "pid 2")
@@ -121,7 +115,7 @@ def test_everything_comes_in_once_and_is_what_it_was(mine: Session, team: Sessio
     assert (done.data, done.data_kept) == (("mnist@1", "mnist@2", "weights@1"), ())
     assert team.record.data_sets.versions() == mine.record.data_sets.versions()
     assert [team.record.data_sets.known_input(data.digest) for data in sets] == sets
-    assert told_by_audit(team) == [] and wrong(team.record) == []
+    assert all_findings(team, AuditPart.ROWS) == [] and wrong(team.record) == []
     size = team.record.ledger.head().size
     again = import_record(team, path, Silent())
     assert (any(item.new for item in again.runs), again.remarks, again.data) == (False, 0, ())
@@ -230,6 +224,15 @@ def test_a_file_that_was_altered_brings_nothing(
     assert team.record.history.lines(HistoryFilter()) == []
 
 
+def lines_of(path: Path, kind: str) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(kind.encode())]
+
+
+def written(kind: str, document: dict[str, Any]) -> bytes:
+    """A line of the file."""
+    return f"{kind} {json.dumps(document)}\n".encode()
+
+
 def resealed(path: Path, lines: list[bytes]) -> None:
     """As somebody else's program would write it."""
     body = HEADER + b"".join(lines)
@@ -257,9 +260,9 @@ def test_a_forged_remark_brings_nothing(
 ) -> None:
     path = tmp_path / "record"
     export_record(mine, path, False, Silent())
-    runs = [line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(b"run ")]
+    runs = lines_of(path, "run")
     whole = {"run": A, "word": "", "text": "", "by": "eve", "at": "2026-01-01T00:00:00Z"} | remark
-    resealed(path, [*runs, b"said " + json.dumps(whole).encode() + b"\n"])
+    resealed(path, [*runs, written("said", whole)])
     with pytest.raises((StoreError, UsageError)):
         import_record(team, path, Silent())
     assert team.record.history.lines(HistoryFilter()) == []
@@ -275,11 +278,11 @@ def test_a_file_says_nothing_of_runs_that_it_does_not_hold(
     path, ours = tmp_path / "record", "eeee000000000005"
     finish_run(team.record, new_run(id=ours))
     export_record(mine, path, False, Silent())
-    runs = [line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(b"run ")]
+    runs = lines_of(path, "run")
     for kind, words in (("archive", ""), ("note", "it is wrong")):
         remark = {"run": ours, "kind": kind, "word": "", "text": words, "by": "cyd"}
         remark |= {"at": "2026-01-01T00:00:00Z"}
-        resealed(path, [*runs, b"said " + json.dumps(remark).encode() + b"\n"])
+        resealed(path, [*runs, written("said", remark)])
         with pytest.raises(UsageError, match="does not hold that run"):
             import_record(team, path, Silent())
     assert team.record.annotations.remarks(ours) == []
@@ -318,13 +321,12 @@ def test_forged_named_data_bring_nothing(mine: Session, team: Session, tmp_path:
     mine.record.data_sets.add("mnist", data, "ada")
     export_record(mine, path, False, Silent())
     team.record.data_sets.add("here", data, "cyd")
-    lines = path.read_bytes().splitlines(keepends=True)
-    runs = [line for line in lines if line.startswith(b"run ")]
-    whole = json.loads(next(line for line in lines if line.startswith(b"data "))[5:])
+    runs, [named] = lines_of(path, "run"), lines_of(path, "data")
+    whole = json.loads(named[5:])
     before = team.record.ledger.head().size
     for forged, said in FORGED:
         document = whole | forged | {"data": whole["data"] | forged.get("data", {})}
-        resealed(path, [*runs, b"data " + json.dumps(document).encode() + b"\n"])
+        resealed(path, [*runs, written("data", document)])
         with pytest.raises((StoreError, UsageError), match=said):
             import_record(team, path, Silent())
         assert team.record.history.lines(HistoryFilter()) == [] and team.record.ledger.head().size == before
@@ -337,9 +339,8 @@ def test_what_proves_itself_puts_right_what_a_file_without_a_list_says(
     mine.record.data_sets.add("mnist", data, "ada")
     export_record(mine, path, False, Silent())
     lines = path.read_bytes().splitlines(keepends=True)[1:-1]
-    whole = json.loads(next(line for line in lines if line.startswith(b"data "))[5:])
-    whole |= {"name": "lie", "data": whole["data"] | {"size": 9, "files": []}}
-    lie = b"data " + json.dumps(whole).encode() + b"\n"
+    whole = json.loads(lines_of(path, "data")[0][5:])
+    lie = written("data", whole | {"name": "lie", "data": whole["data"] | {"size": 9, "files": []}})
     for lines_of_file, size in (([lie], 9), (lines, data.size), ([lie], data.size)):
         resealed(path, lines_of_file)
         import_record(team, path, Silent())
@@ -354,7 +355,7 @@ def test_the_same_bytes_twice_under_a_name_bring_nothing(
     path = tmp_path / "record"
     mine.record.data_sets.add("mnist", data_of(tmp_path / "set", "1"), "ada")
     export_record(mine, path, False, Silent())
-    line = next(line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(b"data "))
+    [line] = lines_of(path, "data")
     resealed(path, [line, line.replace(b'"version":1', b'"version":2')])
     with pytest.raises(UsageError, match="mnist@2 does not follow"):
         import_record(team, path, Silent())

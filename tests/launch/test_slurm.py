@@ -93,19 +93,8 @@ def test_the_script_hands_over_the_gpus_of_the_allocation_and_none_other(
 
 
 def test_a_process_that_sees_only_its_own_gpus_takes_them_all() -> None:
-    def gpu(number: int) -> Gpu:
-        return Gpu(
-            uuid=f"GPU-{number}",
-            name="H100",
-            compute="9.0",
-            sms=132,
-            memory=1,
-            driver="",
-            vbios="",
-            mig=False,
-        )
-
-    box = tuple(gpu(number) for number in range(4))
+    facts = {"name": "H100", "compute": "9.0", "sms": 132, "memory": 1, "driver": "", "vbios": ""}
+    box = tuple(Gpu(uuid=f"GPU-{number}", mig=False, **facts) for number in range(4))
     assert visible_gpus(box, "2,3") == box[2:]
     assert visible_gpus(box[2:], "2,3") == box[2:], "NVML shows those of the job alone, numbered from 0"
     assert visible_gpus(box, "") == ()
@@ -166,19 +155,16 @@ def test_every_state_of_slurms_has_a_stage(state: str, stage: Stage) -> None:
 
 
 def test_reasons_are_told_in_words() -> None:
-    def said(line: str) -> str:
-        return slurm_text.seen_of(line).detail
+    def said(state: str) -> str:
+        return slurm_text.seen_of(f"{state}|reprise-0123456789abcdef-1").detail
 
-    assert said("PENDING|Resources|reprise-0123456789abcdef-1") == "Resources: nodes that fit are busy"
+    assert said("PENDING|Resources") == "Resources: nodes that fit are busy"
     reason = "ReqNodeNotAvail, UnavailableNodes:n[1-2]"
-    assert (
-        said(f"PENDING|{reason}|reprise-0123456789abcdef-1")
-        == f"{reason}: nodes that fit are down or reserved"
-    )
-    assert said("PENDING|SomethingNew|reprise-0123456789abcdef-1") == "SomethingNew"
-    assert "its node died" in said("NODE_FAIL|None|reprise-0123456789abcdef-1")
-    assert "REPRISE_STORE" in said("FAILED|JobLaunchFailure|reprise-0123456789abcdef-1")
-    assert "(" not in said("FAILED|NonZeroExitCode|reprise-0123456789abcdef-1")
+    assert said(f"PENDING|{reason}") == f"{reason}: nodes that fit are down or reserved"
+    assert said("PENDING|SomethingNew") == "SomethingNew"
+    assert "its node died" in said("NODE_FAIL|None")
+    assert "REPRISE_STORE" in said("FAILED|JobLaunchFailure")
+    assert "(" not in said("FAILED|NonZeroExitCode")
 
 
 def test_a_number_that_slurm_gave_to_another_job_is_unknown() -> None:
@@ -211,10 +197,7 @@ def test_a_ref_that_leads_elsewhere_is_refused(ref: str, tmp_path: Path) -> None
 
 def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Slurm's commands know of no cluster, too."""
-    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'scontrol: fatal: no configuration' >&2\nexit 1\n")
-    (tmp_path / "scontrol").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    put_tools(tmp_path, monkeypatch, "echo 'scontrol: fatal: no configuration' >&2\nexit 1\n")
     executor = slurm.SlurmExecutor(load({"REPRISE_HOME": str(tmp_path)}))
     assert executor.logs("1@lab/ada") == b""
     folder = tmp_path / "store" / "launched"
@@ -223,6 +206,15 @@ def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert executor.logs("1@lab/ada", 4) == b"two\n"
     (folder / "2@lab.log").symlink_to(folder / "1@lab.log")
     assert executor.logs("2@lab/ada") == b""
+
+
+def put_tools(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Slurm's commands: all of them are this script."""
+    for tool in slurm.TOOLS:
+        (folder / tool).write_text(f"#!/bin/sh\n{script}")
+        (folder / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
 
 
 SQUEUE = """#!/bin/sh
@@ -236,13 +228,8 @@ esac
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of Slurm's commands that know two running jobs; what squeue is asked is in `asked`."""
-    for tool in slurm.TOOLS:
-        (tmp_path / tool).write_text("#!/bin/sh\necho 'ClusterName = lab'\n")
+    put_tools(tmp_path, monkeypatch, "echo 'ClusterName = lab'\n")
     (tmp_path / "squeue").write_text(SQUEUE.format(folder=tmp_path, ours="reprise-0123456789abcdef"))
-    for tool in slurm.TOOLS:
-        (tmp_path / tool).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     return tmp_path
 
 
@@ -272,11 +259,7 @@ def test_a_squeue_that_fails_leaves_each_run_to_itself(session: Session, cluster
 def test_commands_without_a_cluster_are_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    for tool in slurm.TOOLS:
-        (tmp_path / tool).write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
-        (tmp_path / tool).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    put_tools(tmp_path, monkeypatch, f"echo '{said}' >&2\nexit 1\n")
     session = Session(load({"REPRISE_HOME": str(tmp_path / "home")}))
     if not said:  # a controller that is silent takes the run later
         assert slurm.SlurmExecutor.connect(session).kind == "slurm"

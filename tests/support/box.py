@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.image.base.base_pins import list_pins
+from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.settings import Settings, load
 from support.fresh_record import plant
 from support.warm_command import COMMAND, WarmCommand
@@ -67,6 +68,12 @@ class Box:
             pytest.fail(f"reprise {' '.join(words)}: still running after {timeout} s\n{out}\n{err}")
         return Outcome(process.returncode, out, err)
 
+    def queue(self, spec: Path, *words: str, on: str = "worker", **environ: str) -> str:
+        """Submit a run that nobody here waits for; its id."""
+        done = self.type("submit", str(spec), "--on", on, "--detach", "-q", *words, **environ)
+        assert done.code == 0, done.err
+        return done.out.strip()
+
     def json(self, *words: str, code: int = 0) -> Any:
         outcome = self.type(*words, "--json")
         assert outcome.code == code, (
@@ -92,6 +99,18 @@ def make_box(home: Path, shared: Settings, **variables: str) -> Box:
     if "REPRISE_DATABASE_URL" not in variables:
         plant(settings.home / "reprise.db")
     return Box(settings, variables)
+
+
+def forget_base(box: Box) -> Box:
+    """Of the base, the box keeps the pin and nothing more."""
+    for blob in (box.settings.layout / "blobs" / "sha256").iterdir():
+        blob.unlink()
+    return box
+
+
+def stored(store: Path, digest: str) -> Path:
+    """The file of a blob in a store that is a folder."""
+    return BlobStore(store).path(Digest(digest))
 
 
 def _link(there: Path, here: Path) -> None:

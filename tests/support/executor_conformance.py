@@ -14,8 +14,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,10 +65,8 @@ class Lab:
     place: str  # after --on
     pushed: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        with Session(load_settings(self.box.environ)) as session:
-            yield session
+    def session(self) -> Session:
+        return Session(load_settings(self.box.environ))
 
     def queue(self, session: Session, folder: Path, script: str) -> str:
         """A recorded run that nothing was launched for. Its image is in the engine, and shared."""
@@ -284,9 +282,8 @@ def left_over(lab: Lab, run: str) -> None:
 def test_two_processes_of_one_attempt_are_one_container(lab: Lab, tmp_path: Path) -> None:
     with lab.session() as session:
         run = lab.queue(session, tmp_path / "job", WHILE)
-        if isinstance(
-            lab.executor(session, run), WorkerQueue
-        ):  # its own processes come by themselves: two more than there should be
+        if isinstance(lab.executor(session, run), WorkerQueue):
+            # Its own process comes by itself: ours are two more than there should be.
             until(lab, session, run, lambda: session.record.open_run(run).attempt == 1)
         ours = [
             subprocess.Popen(

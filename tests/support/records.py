@@ -15,6 +15,7 @@ from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import BoxFacts, ImageFacts, NewRun, RunRecord
 from orchestrator.record.runs import read_run
+from orchestrator.record.store.blob_store import Store
 from orchestrator.run.attempt_model import (
     Fingerprint,
     Log,
@@ -54,6 +55,11 @@ def digest_of(text: str) -> Digest:
 def kept(path: str, text: str) -> Output:
     """An output with these bytes."""
     return Output(path=path, status=OutputStatus.KEPT, digest=digest_of(text), size=len(text))
+
+
+def stored_output(store: Store, path: str, data: bytes) -> Output:
+    """An output whose bytes are in the store."""
+    return Output(path=path, status=OutputStatus.KEPT, digest=store.put_bytes(data), size=len(data))
 
 
 def image_facts(name: str = "image", **changes: Any) -> ImageFacts:

@@ -116,35 +116,6 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass
-class _Server:
-    """A process that serves on a port of this machine. It can be stopped and started; its port stays."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
-
-    def serve(self, *command: str) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(6000):  # two minutes
-            assert self.process.poll() is None, self.log
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        pytest.fail(f"{command[0]} does not answer: {self.log}")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(120)
-            self.process = None
-
-
 class Request(NamedTuple):
     """One line of a registry's access log."""
 
@@ -154,10 +125,49 @@ class Request(NamedTuple):
 
 
 @dataclass
-class RegistryServer(_Server):
-    """A docker-registry with its files in a folder."""
+class _PortServer:
+    """A program with its files in a folder. It can be stopped and started; its port stays."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        for _ in range(6000):  # two minutes
+            assert self.process.poll() is None, self.log
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        pytest.fail(f"{type(self).__name__} does not answer: {self.log}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(120)
+            self.process = None
+
+
+@dataclass
+class RegistryServer(_PortServer):
+    """A docker-registry."""
 
     scheme: str = "http"
+
+    def command(self) -> list[str]:
+        return [str(shutil.which("docker-registry")), "serve", str(self.folder / "config.json")]
 
     @property
     def host(self) -> str:
@@ -166,9 +176,6 @@ class RegistryServer(_Server):
     def place(self, name: str) -> str:
         """As REPRISE_REGISTRY has it."""
         return f"{self.scheme}://{self.host}/{name}"
-
-    def start(self) -> None:
-        self.serve(str(shutil.which("docker-registry")), "serve", str(self.folder / "config.json"))
 
     def holds(self, repository: str, blobs: Path) -> None:
         """As if the files of this folder had been pushed, which takes 10 s for a base: links to them."""
@@ -364,10 +371,19 @@ def engine_server(name: str = "second", *options: str) -> Iterator[SecondEngine]
 
 
 @dataclass
-class S3Server(_Server):
-    """rclone's S3 server over a folder `data`: objects are files there, with their key as path."""
+class S3Server(_PortServer):
+    """rclone's S3 server over a folder: objects are files there, with their key as path."""
 
     bucket = "bucket"
+
+    def command(self) -> list[str]:
+        words = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", os.devnull]
+        words += ["--auth-key", "reprise-tests,no-secret-at-all", str(self.folder)]
+        return [str(Path(sys.executable).with_name("rclone")), *words]
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder.with_name("log")
 
     def address(self, prefix: str) -> str:
         return f"s3://{self.bucket}/{prefix}"
@@ -382,24 +398,19 @@ class S3Server(_Server):
         }
 
     def path(self, key: str) -> Path:
-        return self.folder / "data" / self.bucket / key
-
-    def start(self) -> None:
-        words = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}"]
-        words += ["--auth-key", "reprise-tests,no-secret-at-all", "--config", os.devnull]
-        self.serve(str(Path(sys.executable).parent / "rclone"), *words, str(self.folder / "data"))
+        return self.folder / self.bucket / key
 
     def touched(self) -> None:
-        """Somebody changed the files: the server remembers their sizes and times otherwise."""
+        """Called when a test changed the files: a server that goes on remembers their sizes and times."""
         self.stop()
         self.start()
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    with tempfile.TemporaryDirectory(prefix="reprise-s3-") as folder:
-        server = S3Server(Path(folder), free_port())
-        server.path("").mkdir(parents=True)
+def s3_server(parent: Path | None = None) -> Iterator[S3Server]:
+    with tempfile.TemporaryDirectory(prefix="reprise-s3-", dir=parent) as folder:
+        server = S3Server(Path(folder) / "data", free_port())
+        (server.folder / server.bucket).mkdir(parents=True)
         server.start()
         try:
             yield server

@@ -20,7 +20,6 @@ from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
 from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 from orchestrator.record.run_record import ImageFacts, InputOrigin, Wanted
@@ -30,8 +29,6 @@ from orchestrator.run.attempt_model import (
     Log,
     LoggedParam,
     MetricPoint,
-    Output,
-    OutputStatus,
     Readback,
     Result,
     State,
@@ -42,7 +39,8 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
-from support.records import BOX, ONE, full_result, new_run
+from support.box import stored
+from support.records import BOX, ONE, full_result, image_facts, new_run, stored_output
 
 EVENTS = 27  # of the world below
 SIGNED = (15, 24)  # sizes of its tree heads
@@ -57,34 +55,31 @@ HERE = (
 
 
 def image(name: str) -> ImageFacts:
-    base = BaseRef(name="cpu", digest=Digest.of(b"base"), config_digest=Digest.of(b"base config"))
-    digest = Digest.of(name.encode())
-    layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=10240, title="source")
-    config = Digest.of(f"{name} config".encode())
-    return ImageFacts(digest=digest, config_digest=config, base=base, layers=(layer, layer))
+    facts = image_facts(name)
+    layer = facts.layers[0].model_copy(update={"title": "source"})
+    return facts.model_copy(update={"layers": (layer, layer)})
 
 
 def result(store: Store, text: str = "", **changes: Any) -> Result:
     """With a row in every table, two where order counts, and the bytes in the store."""
 
-    def kept(name: str) -> tuple[Digest, int]:
-        data = f"{name}{text} ".encode() * 50
-        return store.put_bytes(data), len(data)
+    def bytes_of(name: str) -> bytes:
+        return f"{name}{text} ".encode() * 50
 
-    weights, size = kept("weights")
-    more, more_size = kept("more")
+    def kept(name: str) -> tuple[Digest, int]:
+        return store.put_bytes(bytes_of(name)), len(bytes_of(name))
+
     trace, trace_size = kept('{"no": "trace"}\n')
     log, log_size = kept("log")
+    names = {"w.pt": "weights", "x.pt": "more"}
+    outputs = tuple(stored_output(store, path, bytes_of(name)) for path, name in names.items())
     fields: dict[str, Any] = {
-        "outputs": (
-            Output(path="w.pt", status=OutputStatus.KEPT, digest=weights, size=size),
-            Output(path="x.pt", status=OutputStatus.KEPT, digest=more, size=more_size),
-        ),
+        "outputs": outputs,
         "metrics": {"accuracy": 0.9, "loss": 0.25},
         "logged": {"lr": LoggedParam(value=0.2, source="hparams.yaml")},
         "series": tuple(MetricPoint(name="loss", step=step, value=1 / step) for step in range(1, 4)),
         "packages": {"torch": "2.13.0", "numpy": "2.3"},
-        "source": {"train.py": ONE.hex, "net.py": weights.hex},
+        "source": {"train.py": ONE.hex, "net.py": Digest.of(bytes_of("weights")).hex},
         "readbacks": (
             Readback(pid=7, argv=("python",), start={"a": 1}, end={"a": 2}),
             Readback(pid=8, argv=("python",), start={"a": 1}, end={"a": 3}),
@@ -172,10 +167,8 @@ class World(NamedTuple):
     original: str
     rerun: str
 
-    @contextmanager
-    def opened(self) -> Iterator[Session]:
-        with Session(self.settings) as session:
-            yield session
+    def opened(self) -> Session:
+        return Session(self.settings)
 
     def findings(self, *parts: AuditPart, **asked: Any) -> list[Finding]:
         with self.opened() as session:
@@ -190,8 +183,7 @@ class World(NamedTuple):
             yield connection
 
     def blob(self, digest: str) -> Path:
-        digits = digest.removeprefix("sha256:")
-        return self.settings.store / "sha256" / digits[:2] / digits
+        return stored(self.settings.store, digest)
 
     def copy(self, home: Path) -> World:
         shutil.copytree(self.settings.home, home)
@@ -204,10 +196,13 @@ def make_world(settings: Settings) -> World:
     return World(settings, original, rerun)
 
 
+def all_findings(session: Session, *parts: AuditPart, **asked: Any) -> list[Finding]:
+    return list(audit(session, Audit(parts=parts or HERE, **asked), lambda _: lambda _done, _total: None))
+
+
 def look(session: Session, *parts: AuditPart, **asked: Any) -> list[Finding]:
     """What an audit finds that is wrong."""
-    found = audit(session, Audit(parts=parts or HERE, **asked), lambda _: lambda _done, _total: None)
-    return [one for one in found if one.wrong]
+    return [one for one in all_findings(session, *parts, **asked) if one.wrong]
 
 
 def said(findings: Sequence[Finding]) -> set[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.record import open_record
 from orchestrator.settings import Settings, load
 from support.box import Box, make_box
-from support.services import RegistryServer
+from support.programs import ran
+from support.services import RegistryServer, SecondEngine
 
 FINAL = ("succeeded", "failed", "cancelled", "lost")
 # Seconds between two looks at the record, in this process: a `reprise show` costs 0.3 s of CPU each time.
@@ -26,7 +27,6 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 @dataclass
 class Worker:
-    box: Box
     process: subprocess.Popen[str]
 
     def stop(self, *numbers: int) -> int:
@@ -41,6 +41,19 @@ class Worker:
             pytest.fail("the worker does not end")
         return self.process.returncode
 
+    def end(self) -> None:
+        """Now, with what it executes, where it still works."""
+        if self.process.poll() is None:
+            self.stop(signal.SIGTERM, signal.SIGTERM)
+
+
+def start_worker(box: Box, *words: str) -> Worker:
+    """A worker that takes runs."""
+    process = box.start("worker", "start", *words)
+    assert process.stderr is not None
+    assert "takes runs" in process.stderr.readline()
+    return Worker(process)
+
 
 @dataclass
 class Team:
@@ -51,11 +64,8 @@ class Team:
 
     def worker(self, box: Box, *words: str, name: str = "") -> Worker:
         name = name or ("alpha" if box.settings == self.alpha.settings else "beta")
-        process = box.start("worker", "start", "--name", name, *words)
-        worker = Worker(box, process)
-        self.stack.callback(_end, worker)
-        assert process.stderr is not None
-        assert "takes runs" in process.stderr.readline()
+        worker = start_worker(box, "--name", name, *words)
+        self.stack.callback(worker.end)
         return worker
 
     def until_told(self, run: str, what: str, seconds: float = 180) -> None:
@@ -83,9 +93,20 @@ class Team:
         return {box["name"]: box for box in self.person.json("worker", "list")["boxes"]}
 
 
-def _end(worker: Worker) -> None:
-    if worker.process.poll() is None:
-        worker.stop(signal.SIGTERM, signal.SIGTERM)
+def shared_places(folder: Path, database: str, registry: RegistryServer) -> dict[str, str]:
+    """The variables that all boxes and people of a team have."""
+    return {
+        "REPRISE_DATABASE_URL": database,
+        "REPRISE_STORE": str(folder / "store"),
+        "REPRISE_REGISTRY": registry.place("team"),
+    }
+
+
+def containers_on(box: Box, runs: Iterable[str], *filters: str) -> list[str]:
+    """Containers of these runs in the box's engine, which others may use, too."""
+    words = ["docker", "ps", "--all", "--filter", "label=reprise.run", *filters, "--format", "{{.Names}}"]
+    names = ran(*words, env=box.environ).stdout.split()
+    return [name for name in names if name.split("-")[1] in set(runs)]
 
 
 @contextmanager
@@ -94,18 +115,13 @@ def team_of(
     shared: Settings,
     database: str,
     registry: RegistryServer,
-    engines: tuple[str, ...] = (),
+    engines: tuple[SecondEngine, ...] = (),
     **store: str,
 ) -> Iterator[Team]:
-    """`engines`: DOCKER_HOST of alpha and beta; none: both have this machine's. `store`: its variables."""
-    common = {
-        "REPRISE_DATABASE_URL": database,
-        "REPRISE_STORE": str(tmp_path / "store"),
-        "REPRISE_REGISTRY": registry.place("team"),
-        **store,
-    }
+    """`engines`: of alpha and beta; none: both have this machine's. `store`: its variables."""
+    common = {**shared_places(tmp_path, database, registry), **store}
     with ExitStack() as stack:
-        own: list[dict[str, str]] = [{"DOCKER_HOST": host} for host in engines] or [{}, {}]
+        own: list[dict[str, str]] = [{"DOCKER_HOST": engine.host} for engine in engines] or [{}, {}]
         alpha, beta = (
             make_box(tmp_path / name, shared, **common, **more)
             for name, more in zip(("alpha", "beta"), own, strict=True)

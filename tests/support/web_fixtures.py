@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +44,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site_of(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """A new one of a test's own, which it may write to; options of the server."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def make(seeded: bool = True, **options: object) -> Site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -62,6 +63,9 @@ class WebServer(NamedTuple):
             )
         finally:
             connection.close()
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.ask(path).text)
 
     def post(
         self,

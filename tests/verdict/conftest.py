@@ -27,6 +27,8 @@ from orchestrator.run.attempt_model import (
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.verdict_model import Verdict
 
 Make = Callable[..., RunRecord]
 
@@ -203,6 +205,18 @@ def rerun(blobs: Blobs) -> Make:
     readbacks = (Readback(pid=9, argv=("python", "train.py"), start=FLAGS, end=FLAGS),)
     honest = {**HONEST, "traces": traces, "readbacks": readbacks}
     return lambda **changes: make_record(blobs, **(honest | changes))
+
+
+@pytest.fixture
+def judged(blobs: Blobs, record: Make, rerun: Make) -> Callable[..., Verdict]:
+    """`judged({...}, {...})`: the verdict on an original and a rerun with these fields; `judged({...})`: both
+    have these.
+    """
+
+    def made(original: dict[str, Any], again: dict[str, Any] | None = None) -> Verdict:
+        return compare(record(**original), rerun(**(original if again is None else again)), blobs.open)
+
+    return made
 
 
 HONEST: dict[str, Any] = {

@@ -86,12 +86,12 @@ def test_a_rerun_that_did_not_succeed_failed(judge, name):
     assert (verdict.outcome, verdict.summary) == (Outcome.FAILED, summary)
 
 
-def test_two_failures_alike_are_said_to_be_so(blobs, record, rerun):
+def test_two_failures_alike_are_said_to_be_so(judged):
     failed = {"state": State.FAILED, "failure": Failure.JOB, "exit_code": 3}
-    verdict = compare(record(**failed), rerun(**failed), blobs.open)
+    verdict = judged(failed)
     assert verdict.outcome is Outcome.FAILED
     assert verdict.summary == "failed: the rerun failed (job): exit code 3; so did the original"
-    other = compare(record(**failed), rerun(**{**failed, "exit_code": 4}), blobs.open)
+    other = judged(failed, {**failed, "exit_code": 4})
     assert other.summary == "failed: the rerun failed (job): exit code 4"
     assert other.notes == ("the original failed (job): exit code 3",)
 
@@ -99,8 +99,8 @@ def test_two_failures_alike_are_said_to_be_so(blobs, record, rerun):
 # not comparable
 
 
-def test_an_original_that_failed_leaves_nothing_to_compare(blobs, record, rerun):
-    verdict = compare(record(state=State.FAILED, failure=Failure.TIMEOUT), rerun(), blobs.open)
+def test_an_original_that_failed_leaves_nothing_to_compare(judged):
+    verdict = judged({"state": State.FAILED, "failure": Failure.TIMEOUT}, {})
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert verdict.summary == (
         "not comparable: the original failed (timeout), so there is nothing to compare"
@@ -108,10 +108,10 @@ def test_an_original_that_failed_leaves_nothing_to_compare(blobs, record, rerun)
 
 
 @pytest.mark.parametrize("state", [state for state in State if not state.final])
-def test_an_open_run_is_not_comparable(judge, blobs, record, rerun, state):
+def test_an_open_run_is_not_comparable(judged, judge, state):
     assert judge(state=state).outcome is Outcome.NOT_COMPARABLE
     assert state.value in judge(state=state).summary
-    assert compare(record(state=state), rerun(), blobs.open).outcome is Outcome.NOT_COMPARABLE
+    assert judged({"state": state}, {}).outcome is Outcome.NOT_COMPARABLE
 
 
 def test_a_run_is_not_compared_with_itself(blobs, original):
@@ -184,25 +184,25 @@ def test_all_reasons_are_in_the_notes(judge, original):
     ]
 
 
-def test_nothing_compared_is_never_identical(blobs, record, rerun):
+def test_nothing_compared_is_never_identical(judged, blobs):
     nothing = {"outputs": (), "metrics": {}, "series": (), "traces": ()}
-    verdict = compare(record(**nothing), rerun(**nothing), blobs.open)
+    verdict = judged(nothing)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert verdict.summary == ("not comparable: the job left no outputs, no metrics and no trace to compare")
     rejected = nothing | {"outputs": (blobs.rejected("shadow"),)}
-    verdict = compare(record(**rejected), rerun(**rejected), blobs.open)
+    verdict = judged(rejected)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert verdict.notes == ("not compared: 1 entry rejected in both runs (shadow)",)
 
 
-def test_metrics_alone_can_be_compared(blobs, record, rerun):
-    verdict = compare(record(outputs=(), traces=()), rerun(outputs=(), traces=()), blobs.open)
+def test_metrics_alone_can_be_compared(judged):
+    verdict = judged({"outputs": (), "traces": ()})
     assert (verdict.outcome, verdict.summary) == (Outcome.IDENTICAL, "identical: 3 equal metrics")
 
 
-def test_a_trace_alone_can_be_compared(blobs, record, rerun):
+def test_a_trace_alone_can_be_compared(judged):
     nothing = {"outputs": (), "metrics": {}, "series": ()}
-    verdict = compare(record(**nothing), rerun(**nothing), blobs.open)
+    verdict = judged(nothing)
     assert verdict.outcome is Outcome.IDENTICAL
     assert verdict.summary == "identical: 3 steps of training equal (39 digests)"
 
@@ -255,39 +255,35 @@ def test_a_process_that_was_not_watched(judge, name):
     ), lost
 
 
-def test_another_trace_than_asked_for(blobs, record, rerun, original):
+def test_another_trace_than_asked_for(judged, original):
     asked = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.PARAMS)))
-    verdict = compare(record(**asked), rerun(**asked), blobs.open)
+    verdict = judged(asked)
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
     assert "process 7 of the original was not traced as asked (params:1): it says all:1" in verdict.summary
 
 
-def test_what_trained_nothing_needs_no_trace(blobs, record, rerun, original):
-    verdict = compare(record(traces=()), rerun(traces=()), blobs.open)
+def test_what_trained_nothing_needs_no_trace(judged, original):
+    verdict = judged({"traces": ()})
     assert (verdict.outcome, verdict.traced) == (Outcome.IDENTICAL, None)
     assert verdict.notes == (
         "no process took an optimizer step, so there was nothing to trace, and only what the job left was"
         " compared",
     )
     plain = {"traces": (), "readbacks": (Readback(pid=1, argv=(), start={}, end={}),)}
-    assert (
-        compare(record(**plain), rerun(**plain), blobs.open).notes[0].startswith("no process imported torch")
-    )
+    assert judged(plain).notes[0].startswith("no process imported torch")
     off = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.OFF)))
     bare = {**off, "traces": (), "readbacks": ()}
-    assert (
-        compare(record(**bare), rerun(**bare), blobs.open).notes[0].startswith("the spec turns the trace off")
-    )
+    assert judged(bare).notes[0].startswith("the spec turns the trace off")
 
 
 SILENT: dict[str, Any] = {"reports_missing": True, "source": {}, "packages": {}, "readbacks": ()}
 
 
-def test_equal_outputs_without_a_report_are_not_instrumented(judge, blobs, record, rerun):
+def test_equal_outputs_without_a_report_are_not_instrumented(judged, judge):
     verdict = judge(**SILENT)
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
     assert "the runtime left no report in the rerun" in verdict.summary
-    both = compare(record(**SILENT), rerun(**SILENT), blobs.open)
+    both = judged(SILENT)
     assert "in the original and the rerun" in both.summary
     assert judge(**SILENT, outputs=()).outcome is Outcome.DIFFERENT
 
@@ -343,30 +339,28 @@ def test_added_missing_and_rejected_outputs_are_named(judge, original, blobs):
     assert verdict.compared == 1
 
 
-def test_entries_rejected_for_another_reason_differ(blobs, record, rerun):
-    verdict = compare(
-        record(outputs=(blobs.rejected("x", "fifo"),)),
-        rerun(outputs=(blobs.rejected("x", "socket"),)),
-        blobs.open,
+def test_entries_rejected_for_another_reason_differ(judged, blobs):
+    verdict = judged(
+        {"outputs": (blobs.rejected("x", "fifo"),)}, {"outputs": (blobs.rejected("x", "socket"),)}
     )
     assert verdict.outcome is Outcome.DIFFERENT
 
 
-def test_entries_rejected_alike_are_noted(blobs, record, rerun, original):
+def test_entries_rejected_alike_are_noted(judged, blobs, original):
     outputs = (*original.outputs, blobs.rejected("x", "fifo"))
-    verdict = compare(record(outputs=outputs), rerun(outputs=outputs), blobs.open)
+    verdict = judged({"outputs": outputs})
     assert verdict.outcome is Outcome.IDENTICAL
     assert verdict.notes == ("not compared: 1 entry rejected in both runs (x)",)
     assert verdict.compared == 3
 
 
 @pytest.mark.parametrize("who", ["original", "rerun"])
-def test_a_python_that_nobody_watched_may_have_done_anything(record, rerun, blobs, original, who):
+def test_a_python_that_nobody_watched_may_have_done_anything(judged, original, who):
     (readback, *rest) = original.readbacks
     told = readback.model_copy(update={"end": {**(readback.end or {}), "python.unwatched": True}})
     runs = {"original": {}, "rerun": {}}
     runs[who]["readbacks"] = (told, *rest)
-    verdict = compare(record(**runs["original"]), rerun(**runs["rerun"]), blobs.open)
+    verdict = judged(runs["original"], runs["rerun"])
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
     assert f"of the {who} started Python in an environment of its own" in verdict.summary
     assert verdict.flags_changed == {}
@@ -383,10 +377,10 @@ UNREAD = (
 
 
 @pytest.mark.parametrize("reason", [*NO_FILES, *UNREAD])
-def test_what_holds_bytes_that_nobody_read_is_not_identical(blobs, record, rerun, original, reason):
+def test_what_holds_bytes_that_nobody_read_is_not_identical(judged, blobs, original, reason):
     """A fifo holds none. Behind a name that cannot be shown lie bytes, which may be others in each run."""
     outputs = (*original.outputs, blobs.rejected("x", reason))
-    verdict = compare(record(outputs=outputs), rerun(outputs=outputs), blobs.open)
+    verdict = judged({"outputs": outputs})
     expected = Outcome.NOT_INSTRUMENTED if reason in UNREAD else Outcome.IDENTICAL
     assert verdict.outcome is expected, verdict.summary
     if reason in UNREAD:
@@ -395,12 +389,12 @@ def test_what_holds_bytes_that_nobody_read_is_not_identical(blobs, record, rerun
 
 @pytest.mark.parametrize("globs", [("**",), ("*.pt",)])
 @pytest.mark.parametrize("who", ["original", "rerun"])
-def test_metrics_that_nobody_read_are_not_identical(record, rerun, blobs, original, globs, who):
+def test_metrics_that_nobody_read_are_not_identical(judged, original, globs, who):
     """A file of metrics that is an output is compared byte for byte, whoever can read it."""
     program = original.program.model_copy(update={"outputs": globs})
     runs = {"original": {"program": program}, "rerun": {"program": program}}
     runs[who]["metrics_incomplete"] = "metrics: metrics.jsonl:7 is not JSON"
-    verdict = compare(record(**runs["original"]), rerun(**runs["rerun"]), blobs.open)
+    verdict = judged(runs["original"], runs["rerun"])
     expected = Outcome.IDENTICAL if globs == ("**",) else Outcome.NOT_INSTRUMENTED
     assert verdict.outcome is expected, verdict.summary
 
@@ -431,17 +425,11 @@ def test_a_record_that_contradicts_itself_is_not_identical(judge, original):
     assert judge(**_replace(original, unknown)).outcome is Outcome.DIFFERENT
 
 
-def test_a_path_listed_twice_is_compared_twice(blobs, record, rerun):
+def test_a_path_listed_twice_is_compared_twice(judged, blobs):
     one, two = blobs.kept("x", b"1"), blobs.kept("x", b"2")
-    assert (
-        compare(record(outputs=(one, two)), rerun(outputs=(two, one)), blobs.open).outcome
-        is Outcome.IDENTICAL
-    )
-    assert compare(record(outputs=(one, two)), rerun(outputs=(one,)), blobs.open).outcome is Outcome.DIFFERENT
-    assert (
-        compare(record(outputs=(one, two)), rerun(outputs=(one, one)), blobs.open).outcome
-        is Outcome.DIFFERENT
-    )
+    assert judged({"outputs": (one, two)}, {"outputs": (two, one)}).outcome is Outcome.IDENTICAL
+    assert judged({"outputs": (one, two)}, {"outputs": (one,)}).outcome is Outcome.DIFFERENT
+    assert judged({"outputs": (one, two)}, {"outputs": (one, one)}).outcome is Outcome.DIFFERENT
 
 
 # metrics
@@ -478,8 +466,8 @@ def test_metrics_are_compared_by_value(judge, name):
         (0.0, -0.0, Outcome.DIFFERENT),
     ],
 )
-def test_metrics_that_are_no_ordinary_numbers(blobs, record, rerun, a, b, outcome):
-    assert compare(record(metrics={"x": a}), rerun(metrics={"x": b}), blobs.open).outcome is outcome
+def test_metrics_that_are_no_ordinary_numbers(judged, a, b, outcome):
+    assert judged({"metrics": {"x": a}}, {"metrics": {"x": b}}).outcome is outcome
 
 
 SERIES = {
@@ -509,12 +497,12 @@ def _metrics_file(blobs, name="metrics.json", **values):
     return blobs.kept(name, json.dumps(values).encode())
 
 
-def test_metrics_within_tolerance_excuse_their_file(blobs, record, rerun, original, tolerance):
+def test_metrics_within_tolerance_excuse_their_file(judged, blobs, original, tolerance):
     changed = {
         "metrics": {"accuracy": 0.9833, "loss": 0.25},
         **_replace(original, _metrics_file(blobs, accuracy=0.9833, loss=0.25)),
     }
-    verdict = compare(record(tolerance=tolerance(accuracy=(0.01, 0))), rerun(**changed), blobs.open)
+    verdict = judged({"tolerance": tolerance(accuracy=(0.01, 0))}, changed)
     assert verdict.outcome is Outcome.WITHIN_TOLERANCE
     assert verdict.outcome.exit_code is ExitCode.OK
     assert verdict.summary == (
@@ -523,25 +511,21 @@ def test_metrics_within_tolerance_excuse_their_file(blobs, record, rerun, origin
     )
     assert verdict.files[0].note == "differs only in metrics that are within their tolerances"
     assert [item.within for item in verdict.metrics] == [True]
-    narrow = compare(record(tolerance=tolerance(accuracy=(0.001, 0))), rerun(**changed), blobs.open)
+    narrow = judged({"tolerance": tolerance(accuracy=(0.001, 0))}, changed)
     assert narrow.outcome is Outcome.DIFFERENT
 
 
-def test_the_tolerance_is_the_originals(blobs, record, rerun, tolerance):
+def test_the_tolerance_is_the_originals(judged, tolerance):
     metrics = {"accuracy": 0.98, "loss": 0.25}
     wide = tolerance(accuracy=(1, 0))
-    assert compare(record(), rerun(metrics=metrics, tolerance=wide), blobs.open).outcome is Outcome.DIFFERENT
-    assert (
-        compare(record(tolerance=wide), rerun(metrics=metrics), blobs.open).outcome
-        is Outcome.WITHIN_TOLERANCE
-    )
+    assert judged({}, {"metrics": metrics, "tolerance": wide}).outcome is Outcome.DIFFERENT
+    assert judged({"tolerance": wide}, {"metrics": metrics}).outcome is Outcome.WITHIN_TOLERANCE
 
 
-def test_a_trace_asked_for_is_missed_within_tolerance_too(blobs, record, rerun, original, tolerance):
-    verdict = compare(
-        record(tolerance=tolerance(accuracy=(1, 0))),
-        rerun(metrics={"accuracy": 0.9, "loss": 0.25}, readbacks=()),
-        blobs.open,
+def test_a_trace_asked_for_is_missed_within_tolerance_too(judged, original, tolerance):
+    verdict = judged(
+        {"tolerance": tolerance(accuracy=(1, 0))},
+        {"metrics": {"accuracy": 0.9, "loss": 0.25}, "readbacks": ()},
     )
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
 
@@ -566,29 +550,28 @@ NOT_EXCUSED = {
 
 
 @pytest.mark.parametrize("name", NOT_EXCUSED)
-def test_a_metrics_file_that_differs_in_more_is_not_excused(blobs, record, rerun, original, tolerance, name):
+def test_a_metrics_file_that_differs_in_more_is_not_excused(judged, blobs, original, tolerance, name):
     changed = {
         "metrics": {"accuracy": 0.98, "loss": 0.25},
         **_replace(original, blobs.kept("metrics.json", NOT_EXCUSED[name])),
     }
-    verdict = compare(record(tolerance=tolerance(accuracy=(0.01, 0))), rerun(**changed), blobs.open)
+    verdict = judged({"tolerance": tolerance(accuracy=(0.01, 0))}, changed)
     assert verdict.outcome is Outcome.DIFFERENT
     assert verdict.files[0].note
 
 
-def test_a_damaged_metrics_blob_is_not_excused(blobs, record, rerun, original, tolerance):
+def test_a_damaged_metrics_blob_is_not_excused(judged, blobs, original, tolerance):
     output = blobs.kept("metrics.json", b'{"at": "noon"}')
     blobs.held[output.digest] = b'{"accuracy": 0.98, "loss": 0.25}'
-    verdict = compare(
-        record(tolerance=tolerance(accuracy=(0.01, 0))),
-        rerun(metrics={"accuracy": 0.98, "loss": 0.25}, **_replace(original, output)),
-        blobs.open,
+    verdict = judged(
+        {"tolerance": tolerance(accuracy=(0.01, 0))},
+        {"metrics": {"accuracy": 0.98, "loss": 0.25}, **_replace(original, output)},
     )
     assert verdict.outcome is Outcome.DIFFERENT
     assert "damaged" in verdict.files[0].note
 
 
-def test_a_series_within_tolerance_excuses_its_lines(blobs, record, rerun, tolerance):
+def test_a_series_within_tolerance_excuses_its_lines(judged, blobs, tolerance):
     def lines(*losses: float) -> dict[str, Any]:
         text = "".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses))
         return {
@@ -600,16 +583,16 @@ def test_a_series_within_tolerance_excuses_its_lines(blobs, record, rerun, toler
         }
 
     wide = tolerance(loss=(0, 0.01))
-    near = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.5)), blobs.open)
+    near = judged({"tolerance": wide, **lines(1.0, 0.5)}, lines(1.001, 0.5))
     assert near.outcome is Outcome.WITHIN_TOLERANCE
     assert [item.name for item in near.metrics] == ["loss@0"]
-    far = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.6)), blobs.open)
+    far = judged({"tolerance": wide, **lines(1.0, 0.5)}, lines(1.001, 0.6))
     assert far.outcome is Outcome.DIFFERENT
-    longer = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.5, 0.5)), blobs.open)
+    longer = judged({"tolerance": wide, **lines(1.0, 0.5)}, lines(1.001, 0.5, 0.5))
     assert longer.outcome is Outcome.DIFFERENT
 
 
-def test_only_the_named_metrics_file_is_excused(blobs, record, rerun, original, tolerance):
+def test_only_the_named_metrics_file_is_excused(judged, blobs, original, tolerance):
     program = _program(original, metrics="scores.json")
     before = {
         "outputs": (_metrics_file(blobs, accuracy=0.9), _metrics_file(blobs, "scores.json", accuracy=0.9)),
@@ -617,19 +600,15 @@ def test_only_the_named_metrics_file_is_excused(blobs, record, rerun, original, 
         "tolerance": tolerance(accuracy=(0.01, 0)),
     }
     after = {"outputs": (before["outputs"][0], _metrics_file(blobs, "scores.json", accuracy=0.901))}
-    verdict = compare(
-        record(**before, **program), rerun(**after, **program, metrics={"accuracy": 0.901}), blobs.open
-    )
+    verdict = judged({**before, **program}, {**after, **program, "metrics": {"accuracy": 0.901}})
     assert verdict.outcome is Outcome.WITHIN_TOLERANCE
     both = {"outputs": (_metrics_file(blobs, accuracy=0.901), after["outputs"][1])}
-    verdict = compare(
-        record(**before, **program), rerun(**both, **program, metrics={"accuracy": 0.901}), blobs.open
-    )
+    verdict = judged({**before, **program}, {**both, **program, "metrics": {"accuracy": 0.901}})
     assert verdict.outcome is Outcome.DIFFERENT
     assert verdict.summary.startswith("different: 2 of 2 outputs; first: metrics.json at byte")
 
 
-def test_tensors_within_tolerance_are_excused(blobs, record, rerun, tolerance, npy):
+def test_tensors_within_tolerance_are_excused(judged, blobs, tolerance, npy):
     from array import array
 
     def arrays(*values: float) -> dict[str, Any]:
@@ -637,34 +616,32 @@ def test_tensors_within_tolerance_are_excused(blobs, record, rerun, tolerance, n
         return {"outputs": (blobs.kept("out/w.npy", data), blobs.kept("x.txt", b"x"))}
 
     wide = tolerance(outputs={"**/*.npy": (0, 1e-3)})
-    near = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0005, 2.0)), blobs.open)
+    near = judged({"tolerance": wide, **arrays(1.0, 2.0)}, arrays(1.0005, 2.0))
     assert near.outcome is Outcome.WITHIN_TOLERANCE
     assert near.files[0].note == (
         "within tolerance '**/*.npy' (abs 0, rel 0.001): largest difference 0.0005 absolute, 0.0005 relative;"
         " worst at [0]: 1.0 vs 1.0005"
     )
-    far = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0, 2.1)), blobs.open)
+    far = judged({"tolerance": wide, **arrays(1.0, 2.0)}, arrays(1.0, 2.1))
     assert far.outcome is Outcome.DIFFERENT
     assert "worst at [1]: 2.0 vs 2.1" in far.files[0].note
-    shape = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0)), blobs.open)
+    shape = judged({"tolerance": wide, **arrays(1.0, 2.0)}, arrays(1.0))
     assert shape.outcome is Outcome.DIFFERENT
     assert "another shape: [2] vs [1]" in shape.files[0].note
 
 
-def test_a_tolerance_for_a_file_that_is_no_tensor_excuses_nothing(blobs, record, rerun, original, tolerance):
+def test_a_tolerance_for_a_file_that_is_no_tensor_excuses_nothing(judged, blobs, original, tolerance):
     wide = tolerance(outputs={"model.*": (1e9, 1e9)})
-    verdict = compare(
-        record(tolerance=wide), rerun(**_replace(original, blobs.kept("model.pt", b"x"))), blobs.open
-    )
+    verdict = judged({"tolerance": wide}, _replace(original, blobs.kept("model.pt", b"x")))
     assert verdict.outcome is Outcome.DIFFERENT
     assert verdict.files[0].note == "the tolerance for 'model.*' covers only .npy and .safetensors files"
 
 
-def test_a_damaged_tensor_blob_is_not_excused(blobs, record, rerun, tolerance, npy):
+def test_a_damaged_tensor_blob_is_not_excused(judged, blobs, tolerance, npy):
     one, two = (blobs.kept("w.npy", npy("|u1", (1,), value)) for value in (b"1", b"2"))
     blobs.held[two.digest] = npy("|u1", (2,), b"11")
     wide = tolerance(outputs={"*.npy": (9, 9)})
-    verdict = compare(record(tolerance=wide, outputs=(one,)), rerun(outputs=(two,)), blobs.open)
+    verdict = judged({"tolerance": wide, "outputs": (one,)}, {"outputs": (two,)})
     assert verdict.outcome is Outcome.DIFFERENT
     assert "damaged" in verdict.files[0].note
 
@@ -680,15 +657,15 @@ def _moved(end: dict[str, Any] | None, pid: int = 7) -> Readback:
     return Readback(pid=pid, argv=("python",), start=start, end=end and end | WATCHED)
 
 
-def test_flags_that_the_script_changed_are_named(blobs, record, rerun):
+def test_flags_that_the_script_changed_are_named(judged):
     off = _moved({"torch.deterministic_algorithms": False, "x": 1})
     killed = _moved(None, pid=8)
-    verdict = compare(record(readbacks=(off, killed)), rerun(readbacks=(off, off)), blobs.open)
+    verdict = judged({"readbacks": (off, killed)}, {"readbacks": (off, off)})
     assert verdict.outcome is Outcome.IDENTICAL
     assert verdict.flags_changed == {
         "torch.deterministic_algorithms": "original: True -> False; rerun: True -> False"
     }
-    one = compare(record(), rerun(readbacks=(off, _moved({"x": 1}, pid=9))), blobs.open)
+    one = judged({}, {"readbacks": (off, _moved({"x": 1}, pid=9))})
     assert one.flags_changed == {
         "torch.deterministic_algorithms": "original: unchanged; rerun: True -> False, True -> unset"
     }

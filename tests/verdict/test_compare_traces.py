@@ -94,7 +94,7 @@ def test_weights_and_generators_come_before_the_batch_of_their_step(judge, lines
     assert "it seeds them from outside the program" in verdict.causes[0].text
 
 
-def test_a_batch_that_differs_after_the_forward_pass_does_not_come_before_it(blobs, record, rerun, trace_of):
+def test_a_batch_that_differs_after_the_forward_pass_does_not_come_before_it(judged, blobs, trace_of):
     """With gradient accumulation a step has several batches."""
 
     def accumulated(digit: str, **header: Any) -> tuple[Any, ...]:
@@ -105,7 +105,7 @@ def test_a_batch_that_differs_after_the_forward_pass_does_not_come_before_it(blo
         event(lines, "forward", 1)["v"][0][2] = digit * 16
         return (blobs.traced(lines),)
 
-    verdict = compare(record(traces=accumulated("1")), rerun(traces=accumulated("2", pid=9)), blobs.open)
+    verdict = judged({"traces": accumulated("1")}, {"traces": accumulated("2", pid=9)})
     assert verdict.first.phase is Phase.FORWARD
 
 
@@ -431,7 +431,7 @@ def test_names_are_short_and_clean(judge, lines):
 # metrics and tolerances
 
 
-def test_a_tolerance_that_holds_excuses_the_trace(blobs, record, rerun, lines, tolerance):
+def test_a_tolerance_that_holds_excuses_the_trace(judged, blobs, record, rerun, lines, tolerance):
     change_digest(event(lines, "params", 1), 0)
     changed = {"traces": (blobs.traced(lines),), "metrics": {"accuracy": 0.986, "loss": 0.25}}
     wide = record(tolerance=tolerance(accuracy=(0.01, 0), loss=(0.01, 0)))
@@ -440,10 +440,12 @@ def test_a_tolerance_that_holds_excuses_the_trace(blobs, record, rerun, lines, t
     assert verdict.first.step == 1
     closer = compare(wide, rerun(traces=changed["traces"]), blobs.open)
     assert closer.outcome is Outcome.WITHIN_TOLERANCE, "nearer results are no worse"
-    assert compare(record(), rerun(traces=changed["traces"]), blobs.open).outcome is Outcome.DIFFERENT
+    assert judged({}, {"traces": changed["traces"]}).outcome is Outcome.DIFFERENT
 
 
-def test_a_tolerance_for_one_metric_says_nothing_of_training(blobs, record, rerun, lines, tolerance, npy):
+def test_a_tolerance_for_one_metric_says_nothing_of_training(
+    judged, blobs, record, rerun, lines, tolerance, npy
+):
     """Least of all one for a time: all else is judged as if it were not there."""
     change_digest(event(lines, "params", 1), 0)
     before = {"accuracy": 0.9861, "loss": 0.25, "epochs": 3.0, "train_runtime": 1.5}
@@ -458,13 +460,11 @@ def test_a_tolerance_for_one_metric_says_nothing_of_training(blobs, record, reru
     every = {"train_runtime": (9, 0), "accuracy": (0.1, 0), "loss": (0.1, 0)}  # epochs are counted
     assert outcome(**every) is Outcome.WITHIN_TOLERANCE
     marked = Tolerances(volatile_metrics=("train_*",))
-    assert compare(record(metrics=before, tolerance=marked), rerun(**after), blobs.open).outcome is (
-        Outcome.DIFFERENT
-    )
+    assert judged({"metrics": before, "tolerance": marked}, after).outcome is (Outcome.DIFFERENT)
     array = blobs.kept("weights.npy", npy("<f4", (1,), b"\0\0\0\0"))
     files = {"outputs": (array,)}
     wide = tolerance(outputs={"*.npy": (0, 0.1)}, train_runtime=(9, 0))
-    verdict = compare(record(metrics=before, tolerance=wide, **files), rerun(**after, **files), blobs.open)
+    verdict = judged({"metrics": before, "tolerance": wide, **files}, {**after, **files})
     assert verdict.outcome is Outcome.WITHIN_TOLERANCE, "a tolerance for tensors does"
 
 
@@ -529,7 +529,7 @@ def test_any_value_in_any_field_never_raises(judge, trace_of, place, key, value)
 
 @pytest.mark.parametrize("differs", [False, True])
 @pytest.mark.parametrize("who", ["original", "rerun"])
-def test_of_several_threads_one_was_watched(blobs, record, rerun, trace_of, who, differs):
+def test_of_several_threads_one_was_watched(judged, blobs, trace_of, who, differs):
     """Equal, it proves nothing of the others; unequal, another thread may have been the first."""
     left, right = trace_of(), trace_of(pid=9)
     (left if who == "original" else right)[-1]["other_threads"] = True
@@ -538,10 +538,9 @@ def test_of_several_threads_one_was_watched(blobs, record, rerun, trace_of, who,
     losses = [
         [MetricPoint(name="trace.loss", step=0, value=value)] for value in (1.0, 7.0 if differs else 1.0)
     ]
-    verdict = compare(
-        record(traces=(blobs.traced(left),), series=losses[0]),
-        rerun(traces=(blobs.traced(right),), series=losses[1]),
-        blobs.open,
+    verdict = judged(
+        {"traces": (blobs.traced(left),), "series": losses[0]},
+        {"traces": (blobs.traced(right),), "series": losses[1]},
     )
     assert (verdict.outcome, verdict.first, verdict.drift) == (Outcome.NOT_INSTRUMENTED, None, ())
     said = f"the trace of rank 0 of the {who} is of one thread of several that trained"
@@ -562,7 +561,7 @@ def test_of_several_threads_one_was_watched(blobs, record, rerun, trace_of, who,
         ("grads", "float32[8]", True),  # no gradient: its table has the parameter's shape
     ],
 )
-def test_a_tensor_without_a_digest_is_no_evidence(blobs, record, rerun, trace_of, kind, shape, proved):
+def test_a_tensor_without_a_digest_is_no_evidence(judged, blobs, trace_of, kind, shape, proved):
     traces = []
     for pid in (7, 9):
         lines = trace_of(pid=pid)
@@ -576,7 +575,7 @@ def test_a_tensor_without_a_digest_is_no_evidence(blobs, record, rerun, trace_of
                 [name, shape if at == 1 else was] for at, (name, was) in enumerate(table["tensors"])
             ]
         traces.append(blobs.traced(lines))
-    verdict = compare(record(traces=traces[:1]), rerun(traces=traces[1:]), blobs.open)
+    verdict = judged({"traces": traces[:1]}, {"traces": traces[1:]})
     expected = Outcome.IDENTICAL if proved else Outcome.NOT_INSTRUMENTED
     assert verdict.outcome is expected, verdict.summary
     if not proved:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from support.records import finish_run, kept, new_run
 from support.web_fixtures import Site
@@ -19,7 +17,7 @@ def test_only_what_differs_is_shown_and_the_document_says_the_same(site: Site) -
     assert "2 runs compared" in found.text
     assert "lr" in found.text
     assert "optimizer" not in found.text, "it is the same in both"
-    document = json.loads(site.server.ask(f"/compare?runs={a},{b}&format=json").text)
+    document = site.server.json(f"/compare?runs={a},{b}&format=json")
     assert [run["id"] for run in document["runs"]] == [a, b]
     params = next(section for section in document["sections"] if section["name"] == "params")
     assert params["differing"] == [{"name": "lr", "cells": [0.001, 0.01]}]
@@ -27,7 +25,7 @@ def test_only_what_differs_is_shown_and_the_document_says_the_same(site: Site) -
 
 def test_runs_are_named_as_elsewhere_and_each_once(site: Site) -> None:
     a = site.runs.grid[0]
-    document = json.loads(site.server.ask(f"/compare?runs=production,{a[:8]},{a}&format=json").text)
+    document = site.server.json(f"/compare?runs=production,{a[:8]},{a}&format=json")
     assert [run["id"] for run in document["runs"]] == [site.runs.best, a]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from support.seeded_record import PNG
 from support.web_fixtures import Site
@@ -19,7 +17,7 @@ def test_the_runs_that_made_it_are_told(site: Site) -> None:
         assert found.status == 200
         assert f'href="/runs/{site.runs.grid[0]}"' in found.text
         assert "plot.png" in found.text
-    document = json.loads(site.server.ask(f"/origin?digest={PICTURE}&format=json").text)
+    document = site.server.json(f"/origin?digest={PICTURE}&format=json")
     assert len(document["files"][0]["made_by"]) == 9
 
 

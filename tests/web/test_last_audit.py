@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
 from support.records import finish_run, new_run
 from support.seeded_record import HOSTILE
 from support.web_fixtures import Site
@@ -22,24 +19,22 @@ def test_before_any_audit_the_command_is_offered(empty_site: Site) -> None:
     assert "nothing is signed yet" in text
 
 
-def test_findings_are_told_with_what_they_mean(site_of: Callable[..., Site]) -> None:
-    site = site_of(seeded=False)
+def test_findings_are_told_with_what_they_mean(empty_site: Site) -> None:
     finding = Finding(kind=Kind.ROW_ALTERED, subject=f"run {HOSTILE[0]}", detail=HOSTILE[1])
-    with Session(site.server.settings) as session:
+    with Session(empty_site.server.settings) as session:
         finish_run(session.record, new_run())
         keep_audit(session, [finding], "ledger, rows")
         sign_ledger(session)
-    text = site.server.ask("/audit").text
+    text = empty_site.server.ask("/audit").text
     assert "it was changed by hand" in text
     assert "1 wrong, 0 to note; looked at: ledger, rows" in text
     assert "&lt;script&gt;alert(1)" in text
-    document = json.loads(site.server.ask("/audit?format=json").text)
+    document = empty_site.server.json("/audit?format=json")
     assert document["audit"]["wrong"] == 1
     assert len(document["heads"]) == 1
 
 
-def test_a_file_that_holds_no_audit_is_none(site_of: Callable[..., Site]) -> None:
-    site = site_of(seeded=False)
+def test_a_file_that_holds_no_audit_is_none(empty_site: Site) -> None:
     for data in (b"", b"[]", b"{", b'{"at": 1}', b"[" * 100_000):
-        (site.server.settings.home / NAME).write_bytes(data)
-        assert "has run no audit yet" in site.server.ask("/audit").text
+        (empty_site.server.settings.home / NAME).write_bytes(data)
+        assert "has run no audit yet" in empty_site.server.ask("/audit").text

@@ -22,7 +22,7 @@ from orchestrator.errors import RecordError
 from orchestrator.launch.execute.log_relay import StateRelay
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.record import Record, open_record
+from orchestrator.record.record import Record
 from orchestrator.record.run_record import OpenRun
 from orchestrator.run.live.live_attempt import LiveAttempt
 from orchestrator.run.workspace import folders_of
@@ -128,16 +128,11 @@ def test_a_question_of_who_polls(empty_site: Site, job: RunningJob) -> None:
     assert again.status == 200
 
 
-def test_the_server_ends_at_once_under_an_open_tab(site_of: Callable[..., Site]) -> None:
+def test_the_server_ends_at_once_under_an_open_tab(empty_site: Site, job: RunningJob) -> None:
     """Not when a grace for slow answers is over: a stream has no end of its own."""
-    site = site_of(seeded=False)
-    with (
-        open_record(site.server.settings) as record,
-        running_job(site.server.settings, record) as job,
-        streaming(site, job) as stream,
-    ):
+    with streaming(empty_site, job) as stream:
         assert stream.next()[0] == "reset"
-        site.server.stop()
+        empty_site.server.stop()
         begun = time.monotonic()
         while stream.answer.readline():
             pass

@@ -21,21 +21,21 @@ def test_points_of_several_runs_come_in_one_answer(site: Site) -> None:
     assert lines[0]["x"] == list(range(STEPS))
     assert lines[0]["y"][0] == 1.001
     assert (lines[0]["points"], lines[0]["not_numbers"], lines[0]["reduced"]) == (STEPS, 0, False)
-    across = json.loads(site.server.ask(f"/series?runs={a}&metric=loss&x=metric:accuracy").text)["lines"][0]
+    across = site.server.json(f"/series?runs={a}&metric=loss&x=metric:accuracy")["lines"][0]
     assert across["x"] == sorted(across["x"])
     assert across["x"][-1] < 1
 
 
 def test_points_go_by_the_time_since_each_runs_start(site: Site) -> None:
     a, b = site.runs.grid[:2]
-    first, second = json.loads(site.server.ask(f"/series?runs={a},{b}&metric=loss&x=time").text)["lines"]
+    first, second = site.server.json(f"/series?runs={a},{b}&metric=loss&x=time")["lines"]
     assert first["x"] == second["x"] == [step * 1.5 for step in range(STEPS)]
     assert "without_times" not in first
-    [line] = json.loads(site.server.ask(f"/series?runs={a}&metric=accuracy&x=time").text)["lines"]
+    [line] = site.server.json(f"/series?runs={a}&metric=accuracy&x=time")["lines"]
     assert (line["x"], line["without_times"]) == ([], STEPS)
-    for page in (f"/runs/{a}", f"/compare?runs={a},{b}"):
-        mark = '<option value="time" selected>'
-        assert mark in site.server.ask(page + ("&" if "?" in page else "?") + "x=time").text
+    mark = '<option value="time" selected>'
+    for page, more in ((f"/runs/{a}", "?x=time"), (f"/compare?runs={a},{b}", "&x=time")):
+        assert mark in site.server.ask(page + more).text
         assert mark not in site.server.ask(page).text
 
 
@@ -65,6 +65,6 @@ def test_one_answer_ends_and_says_what_it_left_out(
     """A hundred runs with a million points each held a thread of the server for half an hour."""
     monkeypatch.setattr(metric_charts, limit, most)
     runs = site.runs.grid[:3]
-    answer = json.loads(site.server.ask(f"/series?runs={','.join(runs)}&metric=loss").text)
+    answer = site.server.json(f"/series?runs={','.join(runs)}&metric=loss")
     assert [line["run"] for line in answer["lines"]] == list(runs[:drawn])
     assert answer["left_out"] == list(runs[drawn:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import quote
 
 import pytest
@@ -17,10 +16,10 @@ from orchestrator.web.pages.run_log import log_lines
 
 
 def test_a_search_finds_lines_by_their_numbers(site: Site) -> None:
-    found = json.loads(site.server.ask(f"/runs/{site.runs.best}/log?find=EPOCH+3:&format=json").text)
+    found = site.server.json(f"/runs/{site.runs.best}/log?find=EPOCH+3:&format=json")
     assert found["lines"] == [{"line": 4, "text": "epoch 3: loss 0.2500"}]
     assert (found["found"], found["total"]) == (1, 40)
-    assert json.loads(site.server.ask(f"/runs/{site.runs.best}/log?find=none&format=json").text)["found"] == 0
+    assert site.server.json(f"/runs/{site.runs.best}/log?find=none&format=json")["found"] == 0
 
 
 def test_no_page_of_a_log_reads_the_whole_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +32,9 @@ def test_no_page_of_a_log_reads_the_whole_run(site: Site, monkeypatch: pytest.Mo
 
 
 def test_a_line_is_led_to(site: Site) -> None:
-    found = json.loads(site.server.ask(f"/runs/{site.runs.best}/log?at=200&format=json").text)
+    found = site.server.json(f"/runs/{site.runs.best}/log?at=200&format=json")
     assert (found["total"], found["lines"][-1]["line"]) == (40, 40)
-    found = json.loads(site.server.ask(f"/runs/{site.runs.best}/log?at=1&format=json").text)
+    found = site.server.json(f"/runs/{site.runs.best}/log?at=1&format=json")
     assert [one["line"] for one in found["lines"]] == list(range(1, 41))
     for odd in ("x", "-1", "9" * 50, "²"):
         assert site.server.ask(f"/runs/{site.runs.best}/log?at={quote(odd)}").status == 200

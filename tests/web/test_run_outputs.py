@@ -8,13 +8,12 @@ import time
 
 import pytest
 from starlette.exceptions import HTTPException
-from support.records import finish_run, new_run, no_run_is_read
+from support.records import finish_run, new_run, no_run_is_read, stored_output
 from support.seeded_record import PNG
 from support.web_fixtures import Site
 
 from orchestrator.digest import Digest
 from orchestrator.launch.session import Session
-from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.web.pages import run_outputs
 from orchestrator.web.pages.run_outputs import attachment
 
@@ -88,9 +87,7 @@ def test_what_is_read_for_a_client_that_is_gone_ends(
     settings = empty_site.server.settings
     large = b"x" * (3 << 20)
     with Session(settings) as session:
-        digest = session.store.put_bytes(large)
-        output = Output(path="w.pt", status=OutputStatus.KEPT, digest=digest, size=len(large))
-        run = finish_run(session.record, new_run(), outputs=(output,))
+        run = finish_run(session.record, new_run(), outputs=(stored_output(session.store, "w.pt", large),))
     reading, gone, ended = threading.Event(), threading.Event(), threading.Event()
     real = run_outputs._Waiting.__call__
 
@@ -105,7 +102,7 @@ def test_what_is_read_for_a_client_that_is_gone_ends(
 
     monkeypatch.setattr(run_outputs._Waiting, "__call__", between)
     head = "".join(f"{name}: {value}\r\n" for name, value in empty_site.server.cookie("read").items())
-    path = f"/runs/{run}/outputs/{digest.hex}/download"
+    path = f"/runs/{run}/outputs/{Digest.of(large).hex}/download"
     with socket.create_connection(("127.0.0.1", empty_site.server.bound.port)) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: {empty_site.server.host}\r\n{head}\r\n".encode())
         assert reading.wait(10)

@@ -130,15 +130,12 @@ def test_json_of_what_is_seen_is_that_of_the_command(site: Site) -> None:
     assert found["next"]
 
 
-def test_an_unchanged_part_is_not_sent_again(site_of: Callable[..., Site]) -> None:
-    site = site_of(seeded=False)
-    asked = {"HX-Request": "true"}
-    first = site.server.ask("/?part=table", headers=asked)
-    asked["If-None-Match"] = first.headers["etag"]
-    assert site.server.ask("/?part=table", headers=asked).status == 304
-    with open_record(site.server.settings) as record:
-        run = finish_run(record, new_run())
-    changed = site.server.ask("/?part=table", headers=asked)
+def test_an_unchanged_part_is_not_sent_again(empty_site: Site, record: Record) -> None:
+    ask, asked = empty_site.server.ask, {"HX-Request": "true"}
+    asked["If-None-Match"] = ask("/?part=table", headers=asked).headers["etag"]
+    assert ask("/?part=table", headers=asked).status == 304
+    run = finish_run(record, new_run())
+    changed = ask("/?part=table", headers=asked)
     assert changed.status == 200
     assert rows_of(changed.text) == [run]
     assert "<html" not in changed.text

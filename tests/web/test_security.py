@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+import webbrowser
 from contextlib import suppress
 
 import pytest
+from click.testing import CliRunner
 from support.web_fixtures import Site
 
+from orchestrator.cli.commands.web import command
 from orchestrator.web import security, server
 from orchestrator.web.static_files import static_path
 
@@ -144,9 +146,9 @@ def test_a_message_escapes_what_was_asked(site: Site) -> None:
     assert "<script>alert" not in found.text
 
 
-def test_the_address_that_a_browser_is_started_with_opens_it_once(site_of: Callable[..., Site]) -> None:
-    """Other users of the machine read a program's arguments: what they hold must be worth nothing after."""
-    server = site_of(seeded=False).server
+def test_the_address_that_a_browser_is_started_with_opens_it_once(empty_site: Site) -> None:
+    """Other users of the machine read it in the program's arguments: it is worth nothing afterwards."""
+    server = empty_site.server
     ticket = server.bound.ticket.text
     assert ticket not in server.bound.tokens
     assert server.ask("/?token=wrong", token=None).status == 401
@@ -158,20 +160,13 @@ def test_the_address_that_a_browser_is_started_with_opens_it_once(site_of: Calla
 
 
 def test_a_browser_is_not_started_with_a_token_that_lasts(
-    site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+    empty_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import webbrowser
-
-    from click.testing import CliRunner
-
-    from orchestrator.cli.commands.web import command
-    from orchestrator.web import server as room
-
-    bound = site_of(seeded=False).server.bound
+    bound = empty_site.server.bound
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
-    monkeypatch.setattr(room, "prepare", lambda *_, ready, **__: ready(bound))
-    monkeypatch.setattr(room, "serve", lambda _prepared: None)
+    monkeypatch.setattr(server, "prepare", lambda *_, ready, **__: ready(bound))
+    monkeypatch.setattr(server, "serve", lambda _prepared: None)
     said = CliRunner().invoke(command, ["--open"]).output
     assert bound.tokens.annotate in said
     assert len(opened) == 1

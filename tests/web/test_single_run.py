@@ -85,7 +85,7 @@ def test_an_unknown_run_is_told_with_a_hint(site: Site) -> None:
     found = site.server.ask("/runs/0123456789abcdef")
     assert found.status == 400
     assert "is recorded" in found.text
-    assert json.loads(site.server.ask("/runs/0123456789abcdef?format=json").text)["error"]["hint"]
+    assert site.server.json("/runs/0123456789abcdef?format=json")["error"]["hint"]
 
 
 def test_no_page_reads_the_points_of_a_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

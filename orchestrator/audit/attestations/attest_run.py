@@ -49,7 +49,9 @@ def attest(session: Session, run: RunRecord) -> Attestations:
             f"nothing proves that this box executed run {run.id} as it is recorded: {why}",
             f"`reprise audit` says what was altered; or `reprise rerun {run.id}`, and attest the rerun",
         )
-    verdicts = [line for line in sound_verdicts(session, run) if _made_here(session, line.run)]
+    verdicts = [
+        line for line in sound_verdicts(session, run) if made_here(session, session.record.run(line.run))
+    ]
     original = session.record.run(run.rerun_of) if run.rerun_of else run
     claim = original_claim(original)
     if run.rerun_of is not None:
@@ -73,10 +75,6 @@ def made_here(session: Session, run: RunRecord) -> bool:
     """
     found = session.record.sealed(run.id)
     return run.box == box_id(session.settings) and found is not None and is_sealed(session.settings, *found)
-
-
-def _made_here(session: Session, run: str) -> bool:
-    return made_here(session, session.record.run(run))
 
 
 def _sign(statement: Statement, key: SigningKey) -> Attestation:

@@ -27,9 +27,9 @@ LARGE = 1 << 36  # bytes; a larger blob that no row names is reported, and not r
 
 
 def blob_findings(session: Session, since: datetime | None, progress: Progress) -> Iterator[Finding]:
-    """Blobs that rows name and that are gone, blobs with other bytes, and blobs that nothing names.
+    """Named blobs that are gone, blobs with other bytes, and blobs that nothing names.
 
-    With `since`, only those that runs from then on name are read.
+    With `since`, only the blobs that runs from then on name are read.
     """
     there: dict[Digest, Stored] = {}
     for one in session.store.blobs():
@@ -102,13 +102,13 @@ def _trouble(session: Session, digest: Digest, size: int | None) -> StoreError |
         else:
             session.store.verify(digest, size)
     except StoreError as error:
-        if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
+        if is_away(error) and not isinstance(error, AbsentBlobError) and not _only_this_blob(error):
             raise
         return error
     return None
 
 
-def _of_one(error: StoreError) -> bool:
+def _only_this_blob(error: StoreError) -> bool:
     """Whether the disk or a file's owner refuses this one blob: the others may be readable."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM)

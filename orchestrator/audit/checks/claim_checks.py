@@ -152,9 +152,8 @@ def _payload(image: Image) -> Iterator[Finding]:
         if layer.kind is not LayerKind.RUNTIME or layer.path is None:
             continue
         problem = payload_problem(layer.path, image.numbers.payload)
-        if (
-            problem is not None and Digest.of_file(layer.path) == layer.digest
-        ):  # else its bytes are altered: a finding of box_findings
+        # Altered bytes are a finding of box_findings.
+        if problem is not None and Digest.of_file(layer.path) == layer.digest:
             detail = f"its payload is not one of Reprise's: {problem}"
             yield Finding.of_image(Kind.IMAGE_CLAIM, image.digest, detail)
 

@@ -77,7 +77,9 @@ def engine_findings(session: Session, digests: Iterable[Digest], progress: Progr
 
 
 def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterator[Finding]:
-    """Where the engine refuses, each half is tried, until the image is found that it cannot export."""
+    """Exports these images at once. Where the engine refuses, each half is tried alone, until only the image
+    is left that the engine cannot export.
+    """
     if len(named) >= NAMED:
         detail = f"{NAMED} of those that were saved with them are altered"
         subject = f"{len(tags)} more images of the engine"

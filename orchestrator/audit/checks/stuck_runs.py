@@ -14,11 +14,11 @@ from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.run.hardware import box_id
 
-LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
+LONG = timedelta(hours=24)  # how long a run may wait in a queue, or be on an unknown box
 
 
 def stuck_findings(session: Session) -> Iterator[Finding]:
-    """By the run's lock on this box, by the worker's silence on others, else by age."""
+    """Found by the run's lock on this box, by the worker's silence on other boxes, else by the run's age."""
     here = box_id(session.settings)
     boxes = {box.id: box for box in session.record.boxes.all()}
     moment = session.record.now()

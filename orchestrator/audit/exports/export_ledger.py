@@ -76,13 +76,13 @@ def export(session: Session, folder: Path, progress: Progress, *, blobs: bool = 
 def _write(session: Session, folder: Path, progress: Progress, *, with_blobs: bool) -> ExportedLedger:
     with session.record.everything.snapshot() as now:
         head = now.head()
-        ledger: dict[str, object] = {
+        ledger = {
             "format": FORMAT,
             "origin": head.origin,
             "size": head.size,
             "root": head.root.hex(),
+            "blobs": with_blobs,
         }
-        ledger["blobs"] = with_blobs
         _lines(folder / LEDGER, [canonical_json(ledger)])
         (folder / HEADS).write_text("".join(one.text for one in now.signed_heads()), "utf-8")
         (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")

@@ -188,9 +188,8 @@ class _Named:
 
     def __init__(self) -> None:
         self.told: dict[str, str] = {}  # digest -> one run that names it
-        self.untold: set[tuple[str, str]] = (
-            set()
-        )  # (run, table) whose rows are one digest: their blobs are not known
+        # (run, table) whose rows are one digest: their blobs are not known
+        self.untold: set[tuple[str, str]] = set()
 
     def add(self, run: str, rows: dict[str, Any]) -> None:
         self.told.update((digest, run) for digest in _named(rows))

@@ -1,6 +1,6 @@
 """What proves the page of a run: its events, their way to a signed tree head, a signature over the page.
 
-The page is one HTML file (web/proof_page.py makes it). In it stand, as JSON in `<script id="evidence">`:
+The page is one HTML file (web/proof_page.py makes it). It holds, as JSON in `<script id="evidence">`:
 
     format, run, key         the key as `reprise ledger key` prints it: believe it only if you know it
     head                     the signed tree head
@@ -60,7 +60,7 @@ class WrittenPage(Value):
     badge: Path
     run: str
     size: int  # bytes of the page
-    events: int  # of the ledger, that are proven
+    events: int  # how many events of the ledger are proven
     key: str  # the fingerprint that a reader compares
 
 
@@ -102,9 +102,9 @@ def _body(run: str, html: str) -> str:
 
 
 def frame_of(html: str) -> tuple[str, str]:
-    """All of a page but its evidence, and the evidence. ValueError where there is not exactly one.
+    """All of a page but its evidence, and the evidence. ValueError where there is not exactly one evidence.
 
-    It holds no `<`, as we write it: with `<!--<script` a browser takes what follows for evidence, too.
+    The evidence that we write holds no `<`: after `<!--<script` a browser takes what follows for evidence.
     """
     before, start, rest = html.partition(_START)
     evidence, end, after = rest.partition(_END)

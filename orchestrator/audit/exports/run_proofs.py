@@ -1,4 +1,4 @@
-"""Proof that a run is in a signed ledger, without the others' events: its events' paths, a signed tree head.
+"""Proof that a run is in a signed ledger, without other runs' events: its events' paths, a signed tree head.
 
 A reader needs the proof of one run, the documents of its events, and a trusted public key: `proof_problem`.
 """

@@ -34,13 +34,13 @@ class Standing(Value):
     detail: str = ""  # why it waits
 
 
-# What engines said a moment ago, by kind and ref. That it is old does no harm: what is over stays over, but
-# for an attempt that never began and may have been submitted again.
+# What engines said a moment ago, by kind and ref. An old answer does no harm: what is over stays over. Left
+# out are attempts that never began: they may have been submitted again.
 Polled = Mapping[tuple[str, str], AttemptStatus]
 
 
 def poll_together(session: Session, runs: Iterable[OpenRun]) -> Polled:
-    """What engines say of many runs, each engine asked once. What is not in it, `advance` asks by itself."""
+    """What engines say of many runs, each engine asked once. `advance` asks for what is missing here."""
     refs: defaultdict[str, list[str]] = defaultdict(list)
     for opened in runs:
         with suppress(RepriseError):  # `advance` says which run has an unreadable row

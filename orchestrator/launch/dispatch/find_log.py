@@ -28,7 +28,7 @@ def log_chunks(session: Session, run: LoggedRun, *, follow: bool) -> Iterator[by
 
 
 def _kept(session: Session, run: LoggedRun, seen: int) -> Iterator[bytes]:
-    """Of a run that is over: from the store, without what was read of it before."""
+    """The log of a run that is over, from the store, without its first `seen` bytes."""
     if run.log is not None:
         yield from remaining(session.store.chunks_of(run.log.digest, run.log.size), run.log, seen)
 

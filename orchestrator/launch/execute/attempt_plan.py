@@ -137,8 +137,8 @@ def attempt_plan(
 ) -> Plan:
     """The attempt's plan. `gpus`: those that the attempt may use.
 
-    `unstarted`: the container is not started yet: inputs are mounted, which the caller has verified, and GPUs
-    are chosen where the stored plan names none.
+    `unstarted`: the container is not started yet. The inputs, which the caller has verified, are mounted
+    then, and GPUs are chosen where the stored plan names none.
     """
     inputs = (terms.inputs or {}) if unstarted else {}
     return plan_container(

@@ -37,7 +37,7 @@ def checked(session: Session, run: RunRecord, attempt: int, terms: Terms, watch:
 
 
 def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> FoundInputs | None:
-    """Hashed or fetched in a thread: terabytes take an hour, in which somebody may cancel the run."""
+    """Hashed or fetched in a thread: terabytes take an hour, and somebody may cancel the run meanwhile."""
     found: list[FoundInputs] = []
     failed: list[Exception] = []
     unwanted = Stop()

@@ -319,7 +319,7 @@ def _followed(
 
 
 def _kills(settings: Settings, run: str, attempt: int, info: EngineInfo) -> MemoryKills | None:
-    """What knows of kills for memory beside an engine that can miss them, where they have one kernel."""
+    """Sees kills for memory, some of which an engine misses; None where the engine has another kernel."""
     if info.cgroup != "2" or info.kernel != os.uname().release:
         return None
     return MemoryKills(folders_of(settings, run, attempt).workspace.parent / "memory_kills")

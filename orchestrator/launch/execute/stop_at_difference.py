@@ -134,7 +134,7 @@ def _work(watch: DifferenceWatch, over: threading.Event, note: Callable[[str], N
 
 
 def stopped_by_us(ended: Ended, parted: Ask | None) -> Ended:
-    """The ending of a job that a process stopped which was killed before it could say so."""
+    """The ending of a job that we stopped; that process may have been killed before it could say so."""
     parting = parted() if parted is not None else None
     stopped = ended.container is not None and ended.container.exit_code != 0
     if parting is None or not stopped or ended.cause is not None:

@@ -56,7 +56,7 @@ def materialise(
 
 @contextmanager
 def materialised(session: Session, digest: Digest, watch: Watch, stop: Stop | None = None) -> Iterator[Path]:
-    """As `materialise`. While it is entered, nobody takes the input away, and who wants it waits."""
+    """As `materialise`. While it is entered, nobody takes the input away; others who want it wait."""
     stop = stop or Stop()
     cache = session.inputs.until(stop)
     with ExitStack() as held:
@@ -210,7 +210,7 @@ class _Fetching:
         return found if found <= size else 0
 
     def _one(self, hex_: str, size: int) -> None:
-        """A blob, whole and checked under its name, or not at all. As `_refuse` for other bytes."""
+        """A blob, whole and checked under its name, or not at all. Other bytes: the errors of `_refuse`."""
         self._stop.check()
         digest = Digest(f"sha256:{hex_}")
         if size <= SMALL:
@@ -219,9 +219,9 @@ class _Fetching:
         begun = self._begun(hex_)
         kept = begun.exists()
         if kept:
-            begun.chmod(0o600)  # a kill left it read-only where it was whole: only root can go on with such
+            begun.chmod(0o600)  # if it was whole when the kill came, it is read-only
         right = self._go_on(begun, digest, size)
-        if not right and kept:  # what was kept is wrong, perhaps, and not what came now
+        if not right and kept:  # perhaps only the part that was kept is wrong: all of it once more
             right = self._go_on(begun, digest, size)
         if not right:
             self._refuse(digest, size)

@@ -134,7 +134,7 @@ class _Upload:
 
 
 class _OnItsWay:
-    """A file of which each piece is told as it is read. UsageError where it cannot be read."""
+    """A file that tells `moved` of each piece as it is read. UsageError where it cannot be read."""
 
     def __init__(self, path: Path, opened: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
         self._path, self._opened, self._moved = path, opened, moved
@@ -160,7 +160,7 @@ class _OnItsWay:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Around this file alone: an error of the store is not its fault."""
+        """Entered for what touches this file alone: an error of the store is not the file's fault."""
         try:
             yield
         except OSError as error:

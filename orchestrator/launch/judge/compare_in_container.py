@@ -143,9 +143,7 @@ def _compare(
             ended = follow(session.engine, plan, Silent(), should_cancel=lambda: False)
             return [_read(report, index, ended, plan) for index in range(len(pairs))]
         finally:
-            with suppress(
-                EngineError, StoreError
-            ):  # its lock is gone by then: `reprise worker recover` removes it
+            with suppress(EngineError, StoreError):  # what stays, `reprise worker recover` removes
                 session.engine.remove(container_name(rerun.id, number))
                 remove_files(session, rerun.id, number)
 

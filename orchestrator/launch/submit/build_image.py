@@ -66,8 +66,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     inputs = read_inputs(at_paths, session.known_hashes, looks) if at_paths else {}
     inputs = inputs | {name: one.data for name, one in looked_up.items()}
     # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
-    inputs_lie = (Path(item.path) for item in at_paths.values())
-    not_source = (*_spec_files(request.spec_path, Path(spec.source.path)), *inputs_lie)
+    input_paths = (Path(item.path) for item in at_paths.values())
+    not_source = (*_spec_files(request.spec_path, Path(spec.source.path)), *input_paths)
     source = read_source(spec.source, exclude=not_source)
     if request.require_clean:
         refuse_dirty(source)

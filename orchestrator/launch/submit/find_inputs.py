@@ -42,7 +42,7 @@ def located_inputs(
 ) -> FoundInputs:
     """Every input, verified. UsageError names those that no place has; StoreError where the store fails.
 
-    `paths`: where inputs lay; of those in `given` the person said so just now, and only that path counts.
+    `paths`: where inputs lay. For those in `given` a person has just named the path: no other place counts.
     `run`: an open run of this box, whose lock the caller has: its inputs stay in the cache. `tell`: note what
     is at a path that has other bytes. `stop` ends the hashing and fetching.
     """
@@ -113,8 +113,8 @@ def find_inputs(
 ) -> Iterator[dict[str, Path]]:
     """Where inputs lie, for a caller that checks each byte as it goes: at a path that is there, or a copy.
 
-    While it is entered, nobody takes the copies away. Who needs several holds them in one order, so that two
-    such callers never wait for each other.
+    While it is entered, nobody takes the copies away. Several copies are held in the order of their digests,
+    so that two such callers never wait for each other.
     """
     found = {name: Path(paths[name]) for name in wanted if name in paths and Path(paths[name]).exists()}
     missing = sorted(wanted.keys() - found.keys())

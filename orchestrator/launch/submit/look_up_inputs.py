@@ -1,6 +1,7 @@
 """Inputs that a job names and does not point at: `data:NAME`, `run:RUN/PATH`. The record knows their digest.
 
-Nothing is copied: the bytes are in the store. A folder of outputs gets its list there: by it boxes fetch it.
+Nothing is copied: the bytes are in the store. The list of a folder of outputs is put there, too: boxes fetch
+the folder by it.
 """
 
 from __future__ import annotations

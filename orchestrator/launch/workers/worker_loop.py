@@ -259,8 +259,10 @@ class Worker:
         return tuple(box for box in boxes if box.id != self.facts.id and alive(box) and not box.trouble)
 
     def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
-        """Whether a run that could not begin here is left to other boxes, or for AGAIN seconds to none."""
-        if run.id in self._children:  # it has just given the run back: `_judge` hears of it when it has ended
+        """Whether this box does not take a run that could not begin here: for AGAIN seconds, and as long as
+        another box fits it.
+        """
+        if run.id in self._children:  # its process has just given the run back: `_judge` sees that at its end
             return True
         since = self._left.get(run.id)
         if since is None:
@@ -301,7 +303,7 @@ class Worker:
                 self._give_up_runs_of(box)
 
     def _give_up_runs_of(self, box: BoxLine) -> None:
-        """Queue its runs again that this box could execute, and those whose end was asked for."""
+        """Queue again those of its runs that this box could execute, or that somebody asked to end."""
         record = self._session.record
         for run in box.runs:
             try:

@@ -21,7 +21,7 @@ LONGEST_SHOWN = 4_000  # characters of a line of a patch
 
 
 def parameters_page(run: RunRecord) -> Iterator[Block]:
-    """Those of the job file, and those that the script logged for its tracker, each with the file."""
+    """The job file's parameters, and those that the script logged for its tracker, each with its file."""
     rows = [(name, text_of(value)) for name, value in sorted(run.program.params.items())]
     yield Table(("parameter", "value"), [*rows, ("seed", str(run.program.seed))])
     if run.logged:

@@ -53,9 +53,10 @@ def _at(point: Point) -> str:
 
 
 def curve_lines(points: Sequence[Point], width: int, height: int = HEIGHT) -> list[str]:
-    """Finite points as lines of characters: `*` where one is, the axes beside and below.
+    """Finite points as lines of characters: a `*` for each, with the axes beside and below.
 
-    Across runs the step, or the place where some point has none. Several points in one place are one.
+    The axis below is the step, or a point's number where some point has no step. Points that fall on the
+    same character share its `*`.
     """
     steps = [point.step for point in points]
     stepped = None not in steps and len(set(steps)) > 1

@@ -151,7 +151,7 @@ def _fitting(found: Answer, columns: Sequence[str], width: int) -> tuple[list[st
 
 
 def _laid_out(found: Answer, names: Sequence[str], notes: tuple[str, ...], width: int = 0) -> ShownColumns:
-    """`width`: into which the reason is cut; 0: nothing is cut."""
+    """`width`: the reason is cut so that a line has at most so many characters; 0: nothing is cut."""
     runs = found.page.lines
     columns = [
         (_heading(found, name, names), [_cell(found, place, name) for place in range(len(runs))])

@@ -20,7 +20,7 @@ TOGETHER = "these go together, so it cannot be told which of them it was"
 
 
 class ImportanceQuestion(Value):
-    """What was asked: of which metric, and of which of its values."""
+    """What was asked: the metric, and which of its values counts."""
 
     metric: str
     part: str  # last, min, max
@@ -57,7 +57,7 @@ def signs_text(share: Share) -> str:
 
 
 def importance_notes(gathered: Gathered, found: Importance) -> list[str]:
-    """How sure it is, of which runs it was told, and what was left out."""
+    """How sure the answer is, how many runs it rests on, and what was left out."""
     notes = []
     if found.r2 is not None:
         notes.append(f"R² {found.r2:.2f}: how well runs that were held back are predicted, 1 at best")

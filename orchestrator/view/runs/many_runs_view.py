@@ -20,7 +20,7 @@ FIELDS_SHOWN = 1_000  # of one section: a job may have 100,000 outputs
 
 
 class ComparedRuns(NamedTuple):
-    """What there is to say; `runs` in the order in which they were named."""
+    """The runs, in the order in which they were named, and how they differ."""
 
     runs: Sequence[RunRecord]
     found: ManyDifferences
@@ -56,7 +56,9 @@ def _page(compared: ComparedRuns) -> Iterator[Block]:
 
 
 def section_page(compared: ComparedRuns, section: FieldSection) -> Iterator[Block]:
-    """A line a field: a column a run, or of many runs the different values, and how many runs have each."""
+    """One line per field: with one column per run, or for many runs each different value and how many runs
+    have it.
+    """
     shown = section.differing[:FIELDS_SHOWN]
     if len(compared.runs) <= COLUMNS:
         columns = ("field", *(run.id for run in compared.runs))
@@ -114,7 +116,7 @@ def _place_text(axis: Axis, place: float | None) -> str:
 
 
 def metric_names(compared: ComparedRuns) -> list[str]:
-    """Those that more runs have come first."""
+    """Every metric; those that more runs have come first."""
     counts: dict[str, int] = {}
     for run in compared.runs:
         for name in run.metrics:

@@ -10,19 +10,21 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.message_wording import did_you_mean
 from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.run_record import RunLine
+from orchestrator.run.attempt_model import Failure
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.view.forms.human_units import moment_text, number_text, span_text
+from orchestrator.view.forms.json_form import jsonable
+from orchestrator.view.runs.run_view import BOX_SHOWN
 
 CellValue = bool | int | float | str | datetime | None
-BOX_SHOWN = 8  # hex digits of a box's id
 ALL, PARAMS, METRICS = "all", "params", "metrics"  # words for many columns at once
 LOGGED = "logged"  # parameters that scripts logged: many, so that only who asks for them sees them
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
@@ -32,8 +34,6 @@ _FITS = range(-(1 << 63), 1 << 63)
 
 def reason_of(run: RunLine) -> str:
     """Why a run did not succeed: the last line of its log where the job failed, else what we know."""
-    from orchestrator.run.attempt_model import Failure
-
     if run.failure is Failure.JOB and run.last_line:
         return run.last_line
     return run.message
@@ -44,7 +44,7 @@ def box_of(run: RunLine) -> str:
 
 
 def verdict_word(run: RunLine) -> str:
-    """Of a run that repeats another: what it showed, or why it was made."""
+    """What a rerun showed, or why it was made; empty for a run that is no rerun."""
     if run.verdict is not None:
         return run.verdict
     if run.operations_of_step is not None:
@@ -91,7 +91,7 @@ def columns_to_choose(runs: Sequence[RunLine]) -> tuple[str, ...]:
 
 
 def parameters_of(run: RunLine, word: str) -> dict[str, Scalar]:
-    """Those of the job file (PARAMS), or those that the script logged (LOGGED)."""
+    """The parameters of the job file (PARAMS), or those that the script logged (LOGGED)."""
     return run.params if word == PARAMS else run.logged
 
 
@@ -268,10 +268,8 @@ def exact_text(value: CellValue) -> str:
     """A value that a program reads back: numbers whole, moments in UTC; nothing is empty."""
     if value is None:
         return ""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(jsonable(value))
     return text_of(value)
 
 

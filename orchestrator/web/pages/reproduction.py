@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -44,7 +45,8 @@ def reproduction(request: Request) -> Response:
         if (line.run, line.original) == (rerun.id, original.id)
     ]
     verdict = Verdict.model_validate(lines[-1].document) if lines else None
-    found = _map_of(_Pair(session, original, rerun)) if rerun.state.final else DifferenceMap()
+    pair = _Pair((original.id, rerun.id), session, original, rerun)
+    found = _map_of(pair) if rerun.state.final else DifferenceMap()
     view = reproduction_view(original, rerun, verdict, found)
     if wants_json(request):
         return json_answer(view.document)
@@ -63,18 +65,14 @@ def reproduction(request: Request) -> Response:
     )
 
 
+@dataclass(frozen=True)
 class _Pair:
     """Two finished runs, known again by their ids."""
 
-    def __init__(self, session: Session, original: RunRecord, rerun: RunRecord) -> None:
-        self.session, self.original, self.rerun = session, original, rerun
-        self._ids = (id(session), original.id, rerun.id)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Pair) and self._ids == other._ids
-
-    def __hash__(self) -> int:
-        return hash(self._ids)
+    ids: tuple[str, str]
+    session: Session  # compared by identity
+    original: RunRecord = field(compare=False)
+    rerun: RunRecord = field(compare=False)
 
 
 @lru_cache(maxsize=_KEPT)

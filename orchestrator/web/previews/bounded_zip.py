@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from orchestrator.web.previews.pickle_reading import UnreadFileError
 
-LONGEST_READ = 2 << 20  # bytes at once: the list of members, of which a tensor has some 80 bytes
+LONGEST_READ = 2 << 20  # bytes at once: the list of members takes some 80 bytes for each tensor
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MALFORMED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError),
@@ -29,7 +29,7 @@ class BoundedZip:
         self._size = size
 
     def size_of(self, member: zipfile.ZipInfo) -> int:
-        """Bytes, as the zip lists them; of what is not packed no more than the whole zip has."""
+        """Bytes, as the zip lists them; for a member that is not packed at most the whole zip's."""
         stored = member.compress_type == zipfile.ZIP_STORED
         return min(member.file_size, self._size) if stored else member.file_size
 

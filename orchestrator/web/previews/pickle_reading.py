@@ -172,10 +172,6 @@ class _Machine:
         return found
 
 
-def _keep(machine: _Machine, value: Any) -> None:
-    machine.push(value)
-
-
 def _constant(value: Any) -> Callable[[_Machine, Any], None]:
     return lambda machine, _: machine.push(value)
 
@@ -288,19 +284,19 @@ _STOP = b"."
 _INSTRUCTIONS: dict[bytes, tuple[Callable[[_Instructions], Any] | None, _Act]] = {
     b"\x80": (_number(_BYTE), _nothing),  # PROTO
     b"\x95": (_number(_EIGHT), _nothing),  # FRAME
-    b"J": (_number("<i"), _keep),  # BININT
-    b"K": (_number(_BYTE), _keep),
-    b"M": (_number("<H"), _keep),
-    b"\x8a": (_long(_BYTE), _keep),  # LONG1
-    b"\x8b": (_long(_FOUR), _keep),
-    b"G": (_number(">d"), _keep),  # BINFLOAT
-    b"\x8c": (_text(_BYTE), _keep),  # SHORT_BINUNICODE
-    b"X": (_text(_FOUR), _keep),
-    b"\x8d": (_text(_EIGHT), _keep),
-    b"C": (_bytes(_BYTE), _keep),  # SHORT_BINBYTES
-    b"B": (_bytes(_FOUR), _keep),
-    b"\x8e": (_bytes(_EIGHT), _keep),
-    b"\x96": (_bytes(_EIGHT), _keep),  # BYTEARRAY8
+    b"J": (_number("<i"), _Machine.push),  # BININT
+    b"K": (_number(_BYTE), _Machine.push),
+    b"M": (_number("<H"), _Machine.push),
+    b"\x8a": (_long(_BYTE), _Machine.push),  # LONG1
+    b"\x8b": (_long(_FOUR), _Machine.push),
+    b"G": (_number(">d"), _Machine.push),  # BINFLOAT
+    b"\x8c": (_text(_BYTE), _Machine.push),  # SHORT_BINUNICODE
+    b"X": (_text(_FOUR), _Machine.push),
+    b"\x8d": (_text(_EIGHT), _Machine.push),
+    b"C": (_bytes(_BYTE), _Machine.push),  # SHORT_BINBYTES
+    b"B": (_bytes(_FOUR), _Machine.push),
+    b"\x8e": (_bytes(_EIGHT), _Machine.push),
+    b"\x96": (_bytes(_EIGHT), _Machine.push),  # BYTEARRAY8
     b"N": (None, _constant(None)),
     b"\x88": (None, _constant(True)),
     b"\x89": (None, _constant(False)),

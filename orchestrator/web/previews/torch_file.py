@@ -76,7 +76,7 @@ class SavedTensor(NamedTuple):
 class SavedFile(NamedTuple):
     tensors: list[SavedTensor]
     cut: bool  # there are more, or what lies deeper was not looked at
-    classes: list[str]  # of objects, none of which is made
+    classes: list[str]  # classes of the objects in it; no object is made
 
 
 def read_torch_file(archive: BoundedZip, most: int) -> SavedFile:
