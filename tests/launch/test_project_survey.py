@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -219,6 +221,66 @@ def test_a_name_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
 def test_what_no_parser_takes_is_refused(tmp_path: Path, script: str) -> None:
     with pytest.raises(UsageError, match="not Python that can be parsed"):
         survey_project(filled(tmp_path, {"train.py": script}), BASE)
+
+
+WRITTEN = {
+    "latin-1, declared": "# -*- coding: latin-1 -*-\nprint('café')\n".encode("latin-1"),
+    "latin-1, declared below": "#!/x\n# vim: set fileencoding=cp1252 :\nprint('é€')\n".encode("cp1252"),
+    "latin-1, declared beside it": "# café coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1, declared too late": "#\n#\n# coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1, declared below code": "x = 1\n# coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1": "print('café')\n".encode("latin-1"),
+    "latin-1 in a comment": "x = 1  # café\n".encode("latin-1"),
+    "shift_jis": "# coding: shift_jis\nprint(len('日本表'))\n".encode("shift_jis"),
+    "utf-7": b"# coding: utf-7\nprint('+AGE-')\n",
+    "with a mark": "print(len('café'))\n".encode("utf-8-sig"),
+    "with a mark, declared otherwise": b"\xef\xbb\xbf# coding: latin-1\nprint(1)\n",
+    "utf-16": "print('café')\n".encode("utf-16"),
+    "ascii, and is not": "# coding: ascii\nprint('é')\n".encode(),
+    "an encoding of nobody": b"# coding: foo-9\nprint(1)\n",
+    "an encoding of no text": b"# coding: hex\nprint(1)\n",
+    "another system's ends of lines": b"import sys\r\nprint(1)\r\n",
+    "a zero byte": b"print(1)\n\0\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_python_runs_is_taken_and_what_it_cannot_read_gets_a_line(tmp_path: Path, name: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_bytes(WRITTEN[name])
+    environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-S", script], capture_output=True, env=environ, check=False)
+    if done.returncode == 0:
+        assert drafted(survey_project(script, BASE)).command == "python train.py"
+        return
+    with pytest.raises(UsageError) as raised:
+        survey_project(script, BASE)
+    assert raised.value.message.startswith(f"{script}:") and raised.value.hint
+
+
+def test_a_module_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "import helper, other\n", "other.py": "import scipy\n"})
+    (tmp_path / "helper.py").write_bytes("x = 'é'\n".encode("latin-1"))
+    survey = survey_project(tmp_path, BASE)
+    assert survey.needs.missing == ("scipy",)
+    assert any(note.startswith("helper.py is not Python") for note in survey.notes)
+
+
+def test_a_module_may_be_written_in_any_encoding(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "import helper\n", "data.csv": 2 << 20})
+    text = "# coding: latin-1\nimport scipy\nx = 'données', 'data.csv'\n"
+    (tmp_path / "helper.py").write_bytes(text.encode("latin-1"))
+    survey = survey_project(tmp_path, BASE)
+    assert survey.needs.missing == ("scipy",)
+    assert [item.named for item in survey.surroundings.data] == [True]
+
+
+def test_a_script_that_is_too_large_to_read_is_taken_with_a_note(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "#" * (1 << 20) + "\nprint(1)\n"})
+    survey = survey_project(tmp_path, BASE)
+    assert drafted(survey).command == "python train.py"
+    assert any("larger than 1 MiB" in note for note in survey.notes)
 
 
 def test_a_link_is_not_a_script(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ nothing in an ignored folder can be brought back.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import string
@@ -57,6 +58,10 @@ class Ignore:
         """
         if len(data) > MAX_FILE:
             raise UsageError(f"{name} is larger than {MAX_FILE >> 20} MiB")
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(
+                f"{name}: this is not UTF-8 text", "save it as UTF-8; no pattern in it would fit"
+            )
         found = []
         for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
             line = _trimmed(line.removesuffix(b"\r"))
