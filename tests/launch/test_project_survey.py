@@ -16,13 +16,15 @@ from support.examples import tries
 from orchestrator.errors import UsageError
 from orchestrator.launch.project_survey.data_beside_code import find_data
 from orchestrator.launch.project_survey.draft_project import draft_files
+from orchestrator.launch.project_survey.ignore_patterns import ignore_patterns
 from orchestrator.launch.project_survey.interfaces.script_options import is_writable
 from orchestrator.launch.project_survey.job_text import command_of, demanded, scalar
 from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
-from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.job_spec import JobSpec, SourceSpec
 from orchestrator.spec.jobfile.read_job import read_spec_text
 from orchestrator.spec.jobfile.strict_yaml import read_yaml
+from orchestrator.spec.source.read_source import read_source
 
 BASE = {"torch": "", "numpy": ""}
 OPTIONS = "import argparse\np = argparse.ArgumentParser()\n{}args = p.parse_args()\n"
@@ -162,6 +164,36 @@ def test_of_much_data_beside_the_code_the_first_is_noted(tmp_path: Path) -> None
     assert len(left_out) == 11
     assert left_out[-1] == "30 more files and folders of data are left out so"
     assert "/part-039.npy" in draft_files(survey)[".repriseignore"]
+
+
+def test_thousands_of_loose_files_of_data_are_left_out_by_few_patterns(tmp_path: Path) -> None:
+    """More than a .repriseignore may have patterns, and more in one folder than are looked at."""
+    holes: dict[str, str | int] = {f"a{number:05}.npy": 1 << 20 for number in range(6_000)}
+    holes |= {f"code/b*{number:05}.npy": 1 << 20 for number in range(4_500)}
+    files: dict[str, str | int] = {"train.py": "import code.x\n", "code/x.py": "", "code/mean.npy": "small"}
+    folder = filled(tmp_path / "project", {**holes, **files, "code/weights.bin": 1 << 20})
+    survey = survey_project(folder, BASE)
+    text = draft_files(survey)[".repriseignore"]
+    assert text.splitlines()[1:] == ["/*.npy", "/code/*.npy", "!/code/mean.npy", "/code/weights.bin"]
+    (folder / ".repriseignore").write_text(text)
+    found = {file.path for file in read_source(SourceSpec(path=str(folder))).files}
+    assert found == {".repriseignore", "train.py", "code/x.py", "code/mean.npy"}
+    assert any("not everything in . was looked at" in note for note in survey.notes)
+
+
+def test_more_data_than_can_be_left_out_is_refused_in_one_message(tmp_path: Path) -> None:
+    files = ProjectFiles(tmp_path, folders={"", *(f"s{number}" for number in range(10_001))})
+    files.sizes |= {f"s{number}/code.py": 1 for number in range(10_001)}
+    files.sizes |= {f"s{number}/a.npy": 1 << 20 for number in range(10_001)}
+    with pytest.raises(UsageError, match="10,001 files and folders of data") as raised:
+        ignore_patterns(files, find_data(files))
+    assert raised.value.hint == "move them into a folder of their own, such as data/"
+
+
+def test_a_folder_called_as_data_is_not_left_out_with_it(tmp_path: Path) -> None:
+    holes: dict[str, str | int] = {f"{number}.pt": 1 << 20 for number in range(100)}
+    survey = survey_project(filled(tmp_path, {"train.py": "", "m.pt/model.py": "", **holes}), BASE)
+    assert survey.ignored == ("/*.pt", "!/m.pt")
 
 
 def test_folders_of_data_by_the_thousand_are_told_apart_soon(tmp_path: Path) -> None:

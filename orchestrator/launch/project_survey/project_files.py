@@ -6,6 +6,7 @@ A folder may be a stranger's: it can hold a million files, FIFOs, links to anywh
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ MAX_IN_FOLDER = 5_000  # names that are looked at in one folder
 MAX_LOOKED_AT = 100_000  # names that are looked at in all
 MAX_TEXT = 1 << 20  # bytes of a file that is read
 MAX_READ = 16 << 20  # bytes of all of them
+
+# Names that come first in a large folder: a script must not hide behind data. Folders seldom have a point.
+_FIRST = re.compile(r"requirements|[^.]+\Z|.*\.(?:py|toml|lock|ya?ml)\Z", re.DOTALL)
 
 
 @dataclass
@@ -109,6 +113,7 @@ def _names(below: Below, folder: str, found: ProjectFiles) -> list[str]:
         return []
     if len(names) > MAX_IN_FOLDER:
         found.unseen.add(folder)
+        names.sort(key=lambda name: _FIRST.match(name) is None)
     return names[:MAX_IN_FOLDER]
 
 

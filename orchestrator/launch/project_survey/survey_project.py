@@ -17,6 +17,7 @@ from orchestrator.launch.project_survey.entry_point import (
     notebook_error,
     project_table,
 )
+from orchestrator.launch.project_survey.ignore_patterns import ignore_patterns
 from orchestrator.launch.project_survey.interfaces.read_interface import read_interface
 from orchestrator.launch.project_survey.interfaces.script_options import (
     ScriptInterface,
@@ -50,6 +51,7 @@ class Survey:
     draft: JobDraft
     needs: PackageNeeds
     surroundings: Surroundings
+    ignored: tuple[str, ...]  # patterns of what is not source
     hints: CodeHints
     notes: tuple[str, ...]
 
@@ -69,7 +71,8 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     needs = find_needs(files, entry.modules, hints.imports, provided)
     draft = _draft(files, entry, interface, surroundings, hints)
     notes = tuple(_notes(files, entry, interface, surroundings, hints))
-    return Survey(folder, draft, needs, surroundings, hints, notes)
+    ignored = tuple(ignore_patterns(files, surroundings))
+    return Survey(folder, draft, needs, surroundings, ignored, hints, notes)
 
 
 def _refuse_unreadable(files: ProjectFiles, entry: EntryPoint) -> None:
@@ -232,7 +235,8 @@ def _notes(
     if files.odd:
         yield f"{files.odd} names in the folder cannot be source: not printable, or neither files nor folders"
     if files.unseen:
-        yield f"not everything in {', '.join(sorted(files.unseen)[:3]) or '.'} was looked at: too much"
+        where = ", ".join(sorted(files.unseen)[:3]) or "."
+        yield f"not everything in {where} was looked at: too much; data is better in a folder of its own"
 
 
 _IGNORED = ".repriseignore"

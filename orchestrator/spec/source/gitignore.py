@@ -19,7 +19,7 @@ from orchestrator.errors import UsageError
 
 MAX_FILE = 1 << 20  # bytes of a file of patterns
 _MAX_PATTERN = 4096  # bytes; no path is longer
-_MAX_PATTERNS = 10_000  # of all files together: each is tried on each path
+MAX_PATTERNS = 10_000  # of all files together: each is tried on each path
 _CLASSES: dict[bytes, str] = {
     b"alnum": string.ascii_letters + string.digits,
     b"alpha": string.ascii_letters,
@@ -68,9 +68,9 @@ class Ignore:
             if not line or line.startswith(b"#"):
                 continue
             self._count += 1
-            if len(line) > _MAX_PATTERN or self._count > _MAX_PATTERNS:
+            if len(line) > _MAX_PATTERN or self._count > MAX_PATTERNS:
                 raise UsageError(
-                    f"{name}:{number}: more than {_MAX_PATTERNS:,} patterns, or one of more than "
+                    f"{name}:{number}: more than {MAX_PATTERNS:,} patterns, or one of more than "
                     f"{_MAX_PATTERN} bytes",
                     "say it in fewer and shorter ones",
                 )
