@@ -86,8 +86,10 @@ def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
 def refuse_existing(path: Path | None, force: bool | None) -> None:
     """UsageError, before any work, where something would be replaced that nobody said to replace.
 
-    `force`: what was said; None where there is no such option.
+    `force`: what was said; None where there is no such option. A folder is never replaced by a file.
     """
+    if path is not None and force is not None and path.is_dir():
+        raise UsageError(f"{path} is a folder", "name the file that is to be written in it")
     if path is not None and os.path.lexists(path) and not force:
         how = "name another path" if force is None else "name another file, or --force replaces it"
         raise UsageError(f"{path} is there already", how)

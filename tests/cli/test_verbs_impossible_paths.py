@@ -144,6 +144,32 @@ def test_a_file_that_is_there_is_not_replaced_without_being_asked(
     assert [path.read_text() for path in mine] == ["mine", "mine"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        one
+        for one in WRITE
+        if one[0] not in ("outputs", "data get", "ledger export") and one[-1] != "ro-crate"
+    ],
+    ids=" ".join,
+)
+def test_a_folder_where_a_file_is_to_be_written(
+    reprise: Callable[..., Any],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.txt").write_text("x\n")
+    for name in ("x", "x.html"):
+        (tmp_path / name).mkdir()
+    forced = words if words[0] in KEEPING else (*words, "--force")
+    assert re.search(
+        "is a (directory|folder)|is not a plain file", told(reprise, home, forced, tmp_path / "x")
+    )
+
+
 @pytest.mark.server
 def test_a_folder_that_is_there_and_closed(reprise: Callable[..., Any], home: Path, closed: Path) -> None:
     said = told(reprise, home, ("outputs", RUN, "--to", "{path}"), closed)

@@ -111,8 +111,6 @@ def _some(
         raise click.UsageError("--licence goes with --format ro-crate")
     if form != "bundle" and (thin or image_only):
         raise click.UsageError("--thin and --image-only go with --format bundle")
-    if form == "bundle" and file.is_dir():
-        raise click.UsageError(f"{file} is a folder: a bundle is one file")
     if form == "html" and (inputs or paths):
         raise click.UsageError("--inputs and --input go with --format bundle or ro-crate")
     if form != "ro-crate":  # that may go into a folder that is there, and empty
@@ -133,6 +131,7 @@ def _whole(target: str, force: bool, quiet: bool, as_json: bool) -> View:
     from orchestrator.view.bundle_view import exported_record_view
 
     path = path_to_write(Path(target))
+    refuse_existing(path, force)
     with opened() as session, watching(as_json, quiet) as watch:
         return exported_record_view(export_record(session, path, force, watch))
 
