@@ -7,6 +7,7 @@ its unmount (docs/decisions/0004-durable-writes.md).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import secrets
@@ -39,7 +40,10 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(mode=folder.parent.stat().st_mode & 0o777, exist_ok=True)
+    try:
+        folder.mkdir(mode=folder.parent.stat().st_mode & 0o777, exist_ok=True)
+    except FileNotFoundError as error:  # of /proc: the folder above is there, and takes none
+        raise PermissionError(errno.EACCES, "no folder can be made there", str(folder)) from error
     fsync_folder(folder.parent)
 
 

@@ -169,6 +169,6 @@ def read_public(text_or_file: str) -> list[PublicKey]:
         if "+" not in text_or_file:
             raise UsageError(f"{text_or_file[:80]!r} is neither a file nor a public key", KEY_HINT)
         return [parse_public(text_or_file)]
-    text = read_plain(path, KEY_BYTES, named=True).decode(errors="replace")
+    text = read_plain(path, KEY_BYTES, named=True).decode("utf-8-sig", "replace")
     lines = (line.strip() for line in text.splitlines())
     return [parse_public(line) for line in lines if line and not line.startswith("#")]

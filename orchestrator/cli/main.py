@@ -93,9 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its code."""
     # A start makes up to 200,000 objects that live to the end: a collection among them takes 40 ms.
     gc.set_threshold(250_000)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever called: `>&-`
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows its escape; it never makes a verb fail.
         if hasattr(stream, "reconfigure"):
@@ -103,6 +101,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     code = run(sys.argv[1:] if argv is None else argv)
     gc.freeze()  # without it, the collection at the exit takes another 150 ms
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """What the caller has closed (`>&-`) leads nowhere: the next file that is opened would take its place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -113,6 +122,7 @@ def run(argv: Sequence[str]) -> int:
 
         instruction = os.environ[COMPLETION_VARIABLE]
         return shell_complete(cli, {}, "reprise", COMPLETION_VARIABLE, instruction)
+    code: int = ExitCode.OK
     try:
         code = _invoke(args)
         sys.stdout.flush()
@@ -121,7 +131,6 @@ def run(argv: Sequence[str]) -> int:
         from orchestrator.cli.terminal.console import silence
 
         silence(sys.stdout)
-        return ExitCode.OK
     except OSError as error:
         return _unforeseen(error, args)
     return code
@@ -192,7 +201,7 @@ def _report(kind: str, message: str, hint: str | None, code: ExitCode, args: lis
             click.echo(f"reprise: {clean_text(message)}", err=True)
             if hint:
                 click.echo(f"  hint: {clean_text(hint)}", err=True)
-    except BrokenPipeError:
+    except OSError:  # the exit code says it all the same
         from orchestrator.cli.terminal.console import silence
 
         silence(sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.sizes import parse_size, parse_span
-from orchestrator.typed_path import refuse_too_long, typed_path
+from orchestrator.typed_path import path_to_write, refuse_too_long, typed_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -80,31 +79,20 @@ def _typed(param: click.Parameter) -> str:
 
 
 def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """A file or folder that a verb will write, as an absolute path. UsageError as of `existing_folder`."""
-    return None if path is None else existing_folder(path)
+    """A file or folder that a verb will write, as an absolute path. UsageError as of `path_to_write`."""
+    return None if path is None else path_to_write(path)
 
 
-def existing_folder(path: Path) -> Path:
-    """The path made absolute. UsageError where the folder that it is to lie in is not there: a misspelt path
-    would make a new one. Or where nothing new can be made in that folder: said before any work.
+def refuse_existing(path: Path | None, force: bool | None) -> None:
+    """UsageError, before any work, where something would be replaced that nobody said to replace.
+
+    `force`: what was said; None where there is no such option. A folder is never replaced by a file.
     """
-    path = typed_path(path)
-    try:
-        there = path.parent.is_dir()
-    except OSError:  # one above it may not be looked into
-        there = False
-    if not there:
-        raise UsageError(
-            f"there is no folder {path.parent} for {path.name}",
-            f"correct the path, or make the folder: mkdir -p {shlex.quote(str(path.parent))}",
-        )
-    above = path if os.path.isdir(path) else path.parent  # noqa: PTH112  (Path's raises where it may not look)
-    new = above == path or not os.path.lexists(path)
-    if new and not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"nothing can be written into the folder {above}", "name a folder that you may write to"
-        )
-    return path
+    if path is not None and force is not None and path.is_dir():
+        raise UsageError(f"{path} is a folder", "name the file that is to be written in it")
+    if path is not None and os.path.lexists(path) and not force:
+        how = "name another path" if force is None else "name another file, or --force replaces it"
+        raise UsageError(f"{path} is there already", how)
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:

@@ -1,4 +1,4 @@
-"""gc: remove old blobs of the store that no row names, and no list of a folder that a row names.
+"""gc: remove old blobs of the store that no row names, nor the ledger, nor the list of a folder of these.
 
 Bytes are stored before the row that names them, so young blobs are left alone: a batch that meets an old
 blob makes it young again, and `Store.remove` looks at its age last (docs/decisions/0015-garbage.md).
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.inputs.kept_files import kept_files
 from orchestrator.launch.session import Session
 from orchestrator.record.store.blob_store import Stored
@@ -32,6 +32,7 @@ class CollectedGarbage(Value):
     foreign: tuple[str, ...]  # files that are not blobs; they are left alone
     removed: int
     bytes: int  # of removed blobs, and of the remains of killed batches
+    only_in_ledger: int  # old blobs that stay, although their rows are gone or altered: the ledger names them
     events: tuple[int, ...]  # indexes of the ledger's events that record it
 
 
@@ -41,7 +42,8 @@ def collect(
     """Remove every blob older than `grace` that nothing names. `step` gets the share that is done, 0 to 1.
 
     UsageError where another record uses the store, or for a grace so short that a blob could go although a
-    run has just met it; StoreError where the store fails. The ledger names a blob before it is removed.
+    run has just met it; StoreError where the store fails; AuditError where a row is lost and nothing says
+    which blobs it named. The ledger names a blob before it is removed.
     """
     check_alone(session)
     if grace < session.store.shortest:
@@ -52,17 +54,20 @@ def collect(
         )
     limit = _limit(session, grace)
     seen = young = removed = 0
+    lost, folders = _only_in_ledger(session)
     size = 0 if dry_run else session.store.clean()
     foreign: list[str] = []
     events: list[int] = []
-    with kept_files(session) as kept:
+    spared = 0
+    with kept_files(session, folders) as kept:
         for page in _pages(session.store.blobs()):
             seen += len(page)
             foreign += [one.name for one in page if one.digest is None]
             old = {one.digest: one for one in page if one.digest is not None and one.modified < limit}
             young += sum(one.digest is not None and one.modified >= limit for one in page)
             named = session.record.everything.named(list(old)) | kept.among(old)
-            unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
+            spared += len((lost & old.keys()) - named)
+            unnamed = {digest: one.size for digest, one in old.items() if digest not in named | lost}
             if unnamed and not dry_run:
                 check_alone(session)  # another record may have begun to use the store
                 events.append(_record_removal(session, unnamed, limit))
@@ -71,8 +76,33 @@ def collect(
             size += sum(unnamed.values())
             step(_share(page))
     return CollectedGarbage(
-        seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(events)
+        seen=seen,
+        young=young,
+        foreign=tuple(foreign),
+        removed=removed,
+        bytes=size,
+        only_in_ledger=spared,
+        events=tuple(events),
     )
+
+
+def _only_in_ledger(session: Session) -> tuple[set[Digest], set[Digest]]:
+    """Blobs that events name and rows do not, input data among them; and that input data alone.
+
+    AuditError where an event has one digest of a whole list, and the rows of that list are gone or altered.
+    """
+    blobs: set[Digest] = set()
+    inputs: set[Digest] = set()
+    for lost in session.record.everything.lost_names():
+        if lost.untold:
+            raise AuditError(
+                f"the rows of {lost.untold} are not what the ledger says, and it does not say which blobs "
+                "they named; nothing was removed",
+                "`reprise audit` says what was altered; restore the database from a copy, then collect again",
+            )
+        blobs.update(lost.blobs)
+        inputs.update(lost.inputs)
+    return blobs | inputs, inputs
 
 
 def check_alone(session: Session) -> None:

@@ -43,6 +43,15 @@ def read_plain(path: Path, limit: int, *, named: bool = False) -> bytes:
     return data
 
 
+def utf8_text(path: Path, data: bytes) -> str:
+    """Text without a byte order mark. UsageError, with the line, where it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: this is not UTF-8 text", "save it as UTF-8") from error
+
+
 def _check(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise _not_plain(path)

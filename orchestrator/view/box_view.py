@@ -107,6 +107,11 @@ def garbage_view(done: CollectedGarbage, spared: float, dry_run: bool) -> View:
         yield Text(f"{verb} {done.removed} of {count(done.seen, 'blob')}, {size_text(done.bytes)}")
         if done.young:
             yield Text(f"{count(done.young, 'blob')} younger than {span_text(spared)} left alone")
+        if done.only_in_ledger:
+            yield Text(
+                f"{count(done.only_in_ledger, 'blob')} left alone that only the ledger names: "
+                "`reprise audit` says which rows are gone or altered"
+            )
         for name in done.foreign[:FOREIGN_SHOWN]:
             yield Text(f"not a blob, left alone: {name}")
 

@@ -151,8 +151,8 @@ def _listen(host: str, port: int) -> socket.socket:
         found.listen(128)
     except (OSError, OverflowError) as error:
         raise InfrastructureError(
-            f"{_bracketed(host)}:{port} cannot be listened on: {error}",
-            "another port: --port 0 takes a free one",
+            f"{_bracketed(host)}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
+            "--host names an address of this machine; --port 0 takes a free port",
         ) from error
     return found
 

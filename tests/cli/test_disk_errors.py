@@ -64,6 +64,16 @@ def test_a_command_over_a_home_that_is_a_file_ends_with_the_message(
     assert str(home / "images") in said["message"]
 
 
+@pytest.mark.parametrize("words", ["ledger key", "history", "doctor", "store gc"])
+def test_a_home_where_no_folder_can_be_made_is_no_bug(
+    reprise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("REPRISE_HOME", "/proc/nope")
+    ran = reprise(*words.split())
+    assert ran.code in (1, 5) and "a bug" not in ran.err, ran
+    assert words == "doctor" or "/proc/nope" in ran.err
+
+
 PINS = b"""["cpu".pin]
 "digest" = "sha256:69f790b07b95c85c5ee804712058ac9920c07f33fb5299bf2143f7b4d976dc3f"
 "config_digest" = "sha256:61bfc8a1a06e89d028f26a2de39962032886b306809cc13d80c00631ac0cebdb"

@@ -133,7 +133,6 @@ def test_in_a_terminal_it_shows_the_files_and_asks(project: Path, home: Path, an
             "not Python that can be parsed: source code string cannot contain null bytes",
         ),
         ("bad.py", "-" * 100_000 + "1", "not Python that can be parsed: "),
-        ("large.py", "#" * (1 << 20) + "\n#", "1 MiB"),
         ("data.csv", "1,2", "not a Python script"),
     ],
 )

@@ -155,4 +155,5 @@ def test_a_place_that_cannot_be_written_is_one_message(
     Path("requirements.in").write_text("other\n")
     Path("file").write_text("")
     code, _, err = typed(capsys, "--base", "lab", "--output", "file/lock.txt")
-    assert (code, err.startswith("reprise: cannot write file/lock.txt: ")) == (2, True)
+    assert (code, f"nothing can be written into the folder {Path('file').absolute()}\n" in err) == (2, True)
+    assert index.asked == [], "it is said before any work"

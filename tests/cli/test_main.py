@@ -204,6 +204,47 @@ def test_a_closed_pipe_is_quiet(home: Path) -> None:
     assert done.stderr == ""
 
 
+VERB = (
+    "import click, sys\nfrom orchestrator.cli import main\nfrom orchestrator.cli.terminal import console\n"
+    "from orchestrator.view.forms.page import Text, View\n"
+    "def verb():\n    {}\n    return 3\n"
+    "main.LazyGroup.get_command = lambda *_: click.Command('show', callback=verb)\nmain.main(['show'])"
+)
+LONG = "'x\\n' * 100_000"  # more than a pipe holds: it is written until the reader is gone
+PRINTS = {
+    "a page": f"console.show([Text({LONG})])",
+    "a document": f"console.print_document([{LONG}])",
+    "a line": f"console.line({LONG})",
+    "a short line": "console.line('x')",
+}
+
+
+@pytest.mark.parametrize("prints", PRINTS.values(), ids=PRINTS)
+def test_a_reader_that_has_gone_takes_no_exit_code_away(home: Path, prints: str) -> None:
+    """`set -o pipefail; reprise audit | head -1` must fail where something was altered."""
+    shell = '"$0" -c "$1" | true; echo ${PIPESTATUS[0]}'
+    words = ["bash", "-c", shell, sys.executable, VERB.format(prints)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180)
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "&-"])
+def test_what_cannot_be_told_fails_no_verb(home: Path, where: str) -> None:
+    for shown, code in (("console.tell('x' * 100_000)", 3), ("raise click.UsageError('x' * 100_000)", 2)):
+        words = ["bash", "-c", f'"$0" -c "$1" 2>{where}', sys.executable, VERB.format(shown)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=180)
+        assert (done.returncode, done.stdout) == (code, "")
+
+
+def test_no_file_is_opened_in_the_place_of_a_closed_stream(home: Path, tmp_path: Path) -> None:
+    show = (
+        "import os; console.line(str([os.fstat(n).st_rdev == os.stat('/dev/null').st_rdev for n in (0, 2)]))"
+    )
+    words = ["bash", "-c", '"$0" -c "$1" <&- 2>&-', sys.executable, VERB.format(show)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stdout) == (3, "[True, True]\n")
+
+
 def test_a_narrow_encoding_does_not_fail(home: Path) -> None:
     script = (
         "import click\nfrom orchestrator.cli import main\nfrom orchestrator.cli.terminal import console\n"

@@ -122,7 +122,14 @@ def test_a_full_disk_under_the_output_is_no_crash(home: Path, words: str) -> Non
     assert list(home.glob("crash-*")) == []
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_without_standard_input_it_cannot_ask(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)\n")
+    command = f'"$0" -m orchestrator.cli init {tmp_path} <&-'
+    done = ran("/bin/sh", "-c", command, sys.executable, code=2, env=os.environ | {"REPRISE_HOME": str(home)})
+    assert "no terminal to ask on" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_without_standard_output_or_error_it_does_its_work(home: Path, closed: str) -> None:
     command = f'"$0" -m orchestrator.cli history {closed}'
     done = ran("/bin/sh", "-c", command, sys.executable, env=os.environ | {"REPRISE_HOME": str(home)})

@@ -30,7 +30,9 @@ WRITE = (
     ("attestation create", RUN, "--to", "{path}"),
     ("image sbom", RUN, "--to", "{path}"),
     ("history", "--parquet", "{path}"),
+    ("lock", "--output", "{path}"),
 )
+KEEPING = ("outputs", "ledger sign", "attestation create", "lock")  # they add to what is there, or renew it
 READ = (
     ("submit", "{path}"),
     ("submit", "job.yaml", "--input", "data={path}"),
@@ -39,7 +41,6 @@ READ = (
     ("rerun", RUN, "--input", "data={path}"),
     ("export", RUN, "x", "--inputs", "--input", "data={path}"),
     ("lock", "{path}"),
-    ("lock", "--output", "{path}"),
     ("init", "{path}"),
     ("import", "{path}"),
     ("data add", "{path}"),
@@ -102,7 +103,8 @@ def test_a_place_where_nothing_can_be(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "job.yaml").write_text("name: x\nbase: cpu\ncommand: x\ninputs: {data: file}\n")
     (tmp_path / "requirements.txt").write_text("x\n")
-    told(reprise, home, words, nowhere)
+    said = told(reprise, home, words, nowhere)
+    assert words not in WRITE or str(nowhere.parent)[:80] in said, "not what else is wrong with it"
 
 
 @pytest.mark.server
@@ -111,6 +113,59 @@ def test_a_folder_that_nobody_may_write_to(
     reprise: Callable[..., Any], home: Path, closed: Path, words: tuple[str, ...]
 ) -> None:
     assert f"nothing can be written into the folder {closed}\n" in told(reprise, home, words, closed / "x")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("words", [one for one in WRITE if one[0] != "ledger sign"], ids=" ".join)
+def test_a_file_that_is_there_and_that_nobody_can_replace(
+    reprise: Callable[..., Any], home: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """A new one is written beside it first."""
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        for name in ("x", "x.zip", "x.html"):
+            (disk / name).touch()
+        let_nobody_write(disk)
+        forced = words if words[0] in ("data get", "ledger export", *KEEPING) else (*words, "--force")
+        assert str(disk) in told(reprise, home, forced, disk / "x")
+
+
+@pytest.mark.parametrize(
+    "words", [one for one in WRITE if one[0] not in KEEPING and "ro-crate" not in one], ids=" ".join
+)
+def test_a_file_that_is_there_is_not_replaced_without_being_asked(
+    reprise: Callable[..., Any], home: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    mine = [tmp_path / name for name in ("x", "x.html")]
+    for path in mine:
+        path.write_text("mine")
+    assert " is there already" in told(reprise, home, words, tmp_path / "x")
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        one
+        for one in WRITE
+        if one[0] not in ("outputs", "data get", "ledger export") and one[-1] != "ro-crate"
+    ],
+    ids=" ".join,
+)
+def test_a_folder_where_a_file_is_to_be_written(
+    reprise: Callable[..., Any],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.txt").write_text("x\n")
+    for name in ("x", "x.html"):
+        (tmp_path / name).mkdir()
+    forced = words if words[0] in KEEPING else (*words, "--force")
+    assert re.search(
+        "is a (directory|folder)|is not a plain file", told(reprise, home, forced, tmp_path / "x")
+    )
 
 
 @pytest.mark.server

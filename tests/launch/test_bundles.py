@@ -435,6 +435,28 @@ def test_a_copy_stays_while_it_is_exported(
     assert not any(freed)
 
 
+def test_a_copy_that_was_here_stays_while_a_bundle_is_imported_and_counts_as_used(
+    session: Session, other: Session, with_inputs: Made, tmp_path: Path
+) -> None:
+    """Another process makes room in the cache just then; the bundle's own copy was not kept."""
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    copies = [item.digest for item in import_bundle(other, path, SILENT).inputs]
+    for digest in copies:
+        os.utime(other.inputs.use_of(digest), (0, 0))
+    freed: list[int] = []
+
+    class Eager(Silent):
+        def moved(self, done: int, total: int) -> None:
+            freed.extend(remove(other.inputs, digest) for digest in copies)
+
+    import_bundle(other, path, Eager())
+    assert freed and not any(freed)
+    for digest in copies:
+        assert other.inputs.find(digest)[0] is not None
+        assert other.inputs.use_of(digest).stat().st_mtime > 0, "it is not the first that goes"
+    assert all(remove(other.inputs, digest) for digest in copies), "after the import it may go"
+
+
 BOUNDS: dict[str, Callable[[Bundle, bytes], int]] = {
     "MAX_BLOBS": lambda bundle, document: len(bundle.blobs),
     "MAX_DOCUMENT": lambda bundle, document: len(document),

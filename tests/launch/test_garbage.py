@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from support.records import new_run
 from support.services import S3Server
 
 from orchestrator.digest import Digest
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.errors import AuditError, StoreError, UsageError
 from orchestrator.launch.garbage import collect
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
@@ -107,6 +109,72 @@ def test_what_a_run_names_stays_and_the_rest_goes_and_is_told(session: Session) 
     (event,) = session.record.ledger.events(EventFilter(kinds=("store.swept",)))
     assert event.data["blobs"] == {old: 3}
     assert collect(session, DAY, lambda _: None).removed == 0
+
+
+GONE = {
+    "the row of its log": "DELETE FROM log",
+    "the row of its patch": "DELETE FROM git_state",
+    "the digest in its output": "UPDATE output SET digest = NULL",
+    "another digest in its output": f"UPDATE output SET digest = 'sha256:{'0' * 64}'",
+    "no value in its output": "UPDATE output SET path = x'ff', digest = NULL",
+}
+
+
+def altered(session: Session, *statements: str) -> None:
+    """As whoever owns the file: nothing is checked, and no event tells of it."""
+    path = session.settings.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize("statement", GONE.values(), ids=GONE)
+def test_what_only_the_ledger_names_stays(session: Session, statement: str) -> None:
+    kept = recorded(session, "one")
+    old = session.store.put_bytes(b"old")
+    age(session, *kept, old)
+    altered(session, statement)
+    done = collect(session, DAY, lambda _: None)
+    assert (done.removed, done.only_in_ledger) == (1, 1)
+    assert not session.store.has(old)
+    for digest in kept:
+        session.store.verify(digest)
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM trace", f"UPDATE trace SET digest = 'sha256:{'0' * 64}'"])
+def test_nothing_goes_where_the_ledger_does_not_say_which_blobs_a_lost_row_named(
+    session: Session, statement: str
+) -> None:
+    """Of some lists an event has one digest alone."""
+    kept = recorded(session, "one")
+    old = session.store.put_bytes(b"old")
+    age(session, *kept, old)
+    altered(session, statement)
+    with pytest.raises(AuditError, match=r"trace of run [0-9a-f]+ .* nothing was removed"):
+        collect(session, DAY, lambda _: None)
+    assert all(session.store.has(digest) for digest in (*kept, old))
+
+
+def test_a_run_of_which_nothing_but_its_events_is_left_keeps_its_blobs(session: Session) -> None:
+    """It has no traces: of these the ledger has one digest alone."""
+    log, output = session.store.put_bytes(b"log"), session.store.put_bytes(b"output")
+    run, _ = session.record.submit(new_run(id="a" * 16, key="one", image="one"))
+    attempt = session.record.claim(run, "box", "boot", "pid 1")
+    session.record.finish(
+        run,
+        attempt,
+        Result(
+            state=State.SUCCEEDED,
+            outputs=(Output(path="a", status=OutputStatus.KEPT, digest=output, size=6),),
+            log=Log(digest=log, size=3, truncated=False),
+        ),
+    )
+    age(session, log, output)
+    altered(session, "DELETE FROM run")
+    altered(session, "DELETE FROM log", "DELETE FROM output")
+    done = collect(session, DAY, lambda _: None)
+    assert (done.removed, done.only_in_ledger) == (0, 2)
 
 
 def test_a_file_that_is_no_blob_is_left_alone(session: Session) -> None:
@@ -316,12 +384,17 @@ def test_what_is_mended_is_told_in_the_ledger(session: Session) -> None:
     assert event.data["blobs"] == [blob]
 
 
-def folder_of_input(session: Session, tmp_path: Path) -> InputData:
-    """A folder in the store whose list is too long for rows, so that only the list names its files."""
+def filled_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     for name in ("a", "b", "c"):
         (folder / name).write_text(name)
+    return folder
+
+
+def folder_of_input(session: Session, tmp_path: Path) -> InputData:
+    """A folder in the store whose list is too long for rows, so that only the list names its files."""
+    folder = filled_folder(tmp_path)
     data = put_input(session, folder, Silent()).model_copy(update={"files": ()})
     program = Program(name="job", command=("python",), inputs={"data": data.digest})
     session.record.submit(new_run(inputs=(data,), program=program))
@@ -335,6 +408,25 @@ def test_the_files_of_an_input_stay_because_its_list_names_them(session: Session
     age(session, data.digest, useless, *files)
     assert collect(session, DAY, lambda _: None).removed == 1
     assert not session.store.has(useless)
+    assert [session.store.is_whole(digest) for digest in (data.digest, *files)] == [True] * 4
+
+
+@pytest.mark.parametrize("named", ["by a run", "by a name"])
+def test_the_files_of_an_input_stay_where_only_the_ledger_names_it(
+    session: Session, tmp_path: Path, named: str
+) -> None:
+    if named == "by a run":
+        data = folder_of_input(session, tmp_path)
+    else:
+        folder = filled_folder(tmp_path)
+        data = put_input(session, folder, Silent()).model_copy(update={"files": ()})
+        session.record.data_sets.add("letters", data, "me")
+    useless = session.store.put_bytes(b"useless")
+    files = [Digest.of(name.encode()) for name in ("a", "b", "c")]
+    age(session, data.digest, useless, *files)
+    altered(session, *(f"DELETE FROM {table}" for table in ("run_input", "data_version", "input_file")))
+    done = collect(session, DAY, lambda _: None)
+    assert (done.removed, done.only_in_ledger) == (1, 1)
     assert [session.store.is_whole(digest) for digest in (data.digest, *files)] == [True] * 4
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,13 +16,15 @@ from support.examples import tries
 from orchestrator.errors import UsageError
 from orchestrator.launch.project_survey.data_beside_code import find_data
 from orchestrator.launch.project_survey.draft_project import draft_files
+from orchestrator.launch.project_survey.ignore_patterns import ignore_patterns
 from orchestrator.launch.project_survey.interfaces.script_options import is_writable
 from orchestrator.launch.project_survey.job_text import command_of, demanded, scalar
 from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
-from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.job_spec import JobSpec, SourceSpec
 from orchestrator.spec.jobfile.read_job import read_spec_text
 from orchestrator.spec.jobfile.strict_yaml import read_yaml
+from orchestrator.spec.source.read_source import read_source
 
 BASE = {"torch": "", "numpy": ""}
 OPTIONS = "import argparse\np = argparse.ArgumentParser()\n{}args = p.parse_args()\n"
@@ -162,6 +166,36 @@ def test_of_much_data_beside_the_code_the_first_is_noted(tmp_path: Path) -> None
     assert "/part-039.npy" in draft_files(survey)[".repriseignore"]
 
 
+def test_thousands_of_loose_files_of_data_are_left_out_by_few_patterns(tmp_path: Path) -> None:
+    """More than a .repriseignore may have patterns, and more in one folder than are looked at."""
+    holes: dict[str, str | int] = {f"a{number:05}.npy": 1 << 20 for number in range(6_000)}
+    holes |= {f"code/b*{number:05}.npy": 1 << 20 for number in range(4_500)}
+    files: dict[str, str | int] = {"train.py": "import code.x\n", "code/x.py": "", "code/mean.npy": "small"}
+    folder = filled(tmp_path / "project", {**holes, **files, "code/weights.bin": 1 << 20})
+    survey = survey_project(folder, BASE)
+    text = draft_files(survey)[".repriseignore"]
+    assert text.splitlines()[1:] == ["/*.npy", "/code/*.npy", "!/code/mean.npy", "/code/weights.bin"]
+    (folder / ".repriseignore").write_text(text)
+    found = {file.path for file in read_source(SourceSpec(path=str(folder))).files}
+    assert found == {".repriseignore", "train.py", "code/x.py", "code/mean.npy"}
+    assert any("not everything in . was looked at" in note for note in survey.notes)
+
+
+def test_more_data_than_can_be_left_out_is_refused_in_one_message(tmp_path: Path) -> None:
+    files = ProjectFiles(tmp_path, folders={"", *(f"s{number}" for number in range(10_001))})
+    files.sizes |= {f"s{number}/code.py": 1 for number in range(10_001)}
+    files.sizes |= {f"s{number}/a.npy": 1 << 20 for number in range(10_001)}
+    with pytest.raises(UsageError, match="10,001 files and folders of data") as raised:
+        ignore_patterns(files, find_data(files))
+    assert raised.value.hint == "move them into a folder of their own, such as data/"
+
+
+def test_a_folder_called_as_data_is_not_left_out_with_it(tmp_path: Path) -> None:
+    holes: dict[str, str | int] = {f"{number}.pt": 1 << 20 for number in range(100)}
+    survey = survey_project(filled(tmp_path, {"train.py": "", "m.pt/model.py": "", **holes}), BASE)
+    assert survey.ignored == ("/*.pt", "!/m.pt")
+
+
 def test_folders_of_data_by_the_thousand_are_told_apart_soon(tmp_path: Path) -> None:
     files = ProjectFiles(tmp_path, folders={""})
     for number in range(5000):
@@ -219,6 +253,66 @@ def test_a_name_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
 def test_what_no_parser_takes_is_refused(tmp_path: Path, script: str) -> None:
     with pytest.raises(UsageError, match="not Python that can be parsed"):
         survey_project(filled(tmp_path, {"train.py": script}), BASE)
+
+
+WRITTEN = {
+    "latin-1, declared": "# -*- coding: latin-1 -*-\nprint('café')\n".encode("latin-1"),
+    "latin-1, declared below": "#!/x\n# vim: set fileencoding=cp1252 :\nprint('é€')\n".encode("cp1252"),
+    "latin-1, declared beside it": "# café coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1, declared too late": "#\n#\n# coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1, declared below code": "x = 1\n# coding: latin-1\nprint('é')\n".encode("latin-1"),
+    "latin-1": "print('café')\n".encode("latin-1"),
+    "latin-1 in a comment": "x = 1  # café\n".encode("latin-1"),
+    "shift_jis": "# coding: shift_jis\nprint(len('日本表'))\n".encode("shift_jis"),
+    "utf-7": b"# coding: utf-7\nprint('+AGE-')\n",
+    "with a mark": "print(len('café'))\n".encode("utf-8-sig"),
+    "with a mark, declared otherwise": b"\xef\xbb\xbf# coding: latin-1\nprint(1)\n",
+    "utf-16": "print('café')\n".encode("utf-16"),
+    "ascii, and is not": "# coding: ascii\nprint('é')\n".encode(),
+    "an encoding of nobody": b"# coding: foo-9\nprint(1)\n",
+    "an encoding of no text": b"# coding: hex\nprint(1)\n",
+    "another system's ends of lines": b"import sys\r\nprint(1)\r\n",
+    "a zero byte": b"print(1)\n\0\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_python_runs_is_taken_and_what_it_cannot_read_gets_a_line(tmp_path: Path, name: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_bytes(WRITTEN[name])
+    environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-S", script], capture_output=True, env=environ, check=False)
+    if done.returncode == 0:
+        assert drafted(survey_project(script, BASE)).command == "python train.py"
+        return
+    with pytest.raises(UsageError) as raised:
+        survey_project(script, BASE)
+    assert raised.value.message.startswith(f"{script}:") and raised.value.hint
+
+
+def test_a_module_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "import helper, other\n", "other.py": "import scipy\n"})
+    (tmp_path / "helper.py").write_bytes("x = 'é'\n".encode("latin-1"))
+    survey = survey_project(tmp_path, BASE)
+    assert survey.needs.missing == ("scipy",)
+    assert any(note.startswith("helper.py is not Python") for note in survey.notes)
+
+
+def test_a_module_may_be_written_in_any_encoding(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "import helper\n", "data.csv": 2 << 20})
+    text = "# coding: latin-1\nimport scipy\nx = 'données', 'data.csv'\n"
+    (tmp_path / "helper.py").write_bytes(text.encode("latin-1"))
+    survey = survey_project(tmp_path, BASE)
+    assert survey.needs.missing == ("scipy",)
+    assert [item.named for item in survey.surroundings.data] == [True]
+
+
+def test_a_script_that_is_too_large_to_read_is_taken_with_a_note(tmp_path: Path) -> None:
+    filled(tmp_path, {"train.py": "#" * (1 << 20) + "\nprint(1)\n"})
+    survey = survey_project(tmp_path, BASE)
+    assert drafted(survey).command == "python train.py"
+    assert any("larger than 1 MiB" in note for note in survey.notes)
 
 
 def test_a_link_is_not_a_script(tmp_path: Path) -> None:

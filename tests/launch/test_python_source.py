@@ -17,7 +17,7 @@ SOURCES = [HERE / "test_project_survey.py", HERE / "test_interfaces.py", Path(__
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_the_nodes_are_those_that_ast_walks_in_its_order(path: Path) -> None:
-    tree = parse_python(path.read_text())
+    tree = parse_python(path.read_bytes())
     assert tree is not None
     shared = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
     walked = [node for node in ast.walk(tree) if node is not tree and not isinstance(node, shared)]
@@ -27,7 +27,7 @@ def test_the_nodes_are_those_that_ast_walks_in_its_order(path: Path) -> None:
 
 
 def test_what_is_outside_of_functions() -> None:
-    tree = parse_python("a = f(1)\nif a:\n    b()\ndef g():\n    c()\nclass D:\n    d()\nh = lambda: e()\n")
+    tree = parse_python(b"a = f(1)\nif a:\n    b()\ndef g():\n    c()\nclass D:\n    d()\nh = lambda: e()\n")
     assert tree is not None
     called = {
         node.func.id
@@ -38,7 +38,7 @@ def test_what_is_outside_of_functions() -> None:
 
 
 def test_a_tree_is_walked_once_and_forgotten_with_its_last_reader() -> None:
-    tree = parse_python("x = 1\n")
+    tree = parse_python(b"x = 1\n")
     assert tree is not None
     assert nodes_of(tree) is nodes_of(tree) and outer_nodes_of(tree) is outer_nodes_of(tree)
     gone = ref(tree)

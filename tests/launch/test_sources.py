@@ -122,6 +122,31 @@ def test_what_powershell_writes_is_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "requirements.txt"
     path.write_bytes("\ufeffsix==1.16.0\r\nnumpy\r\n".encode(encoding))
     assert read_pip_file(path).lines == ("six==1.16.0", "numpy")
+    environment = tmp_path / "environment.yml"
+    environment.write_bytes("\ufeffname: x\r\ndependencies:\r\n- six=1.16.0\r\n".encode(encoding))
+    assert read_conda_file(environment, PYTHON).lines == ("six==1.16.0.*",)
+
+
+LISTS = {
+    "requirements.txt": "# café\nsix\n",
+    "environment.yml": "# café\nname: x\ndependencies:\n- six\n",
+    "pyproject.toml": "# café\n[project]\nname = 'x'\ndependencies = ['six']\n",
+    "setup.cfg": "# café\n[options]\ninstall_requires =\n  six\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_packages_is_read_or_refused_with_its_line(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(LISTS[name].replace("\n", "\r\n").encode(encoding))
+    try:
+        assert read_sources(find_sources(path, None), PYTHON, (), ()).lines == ("six",)
+    except UsageError as error:
+        assert name in ("pyproject.toml", "setup.cfg") and not encoding.startswith("utf-8")
+        assert (error.message, error.hint) == (f"{path}:1: this is not UTF-8 text", "save it as UTF-8")
 
 
 def test_pre_releases_are_not_taken_for_all_and_that_is_said(tmp_path: Path) -> None:

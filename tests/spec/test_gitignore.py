@@ -115,6 +115,13 @@ def test_a_pattern_longer_than_any_path_is_refused() -> None:
         Ignore().add("", b"a\n" + b"a" * 5000, "lists")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_patterns_of_which_none_would_fit_are_refused(encoding: str) -> None:
+    """PowerShell's `echo *.csv > .repriseignore`."""
+    with pytest.raises(UsageError, match="not UTF-8"):
+        Ignore().add("", "\ufeff*.csv\r\n".encode(encoding), "one")
+
+
 def test_many_stars_cost_no_more_than_the_length() -> None:
     ignore = Ignore()
     ignore.add("", b"*a" * 1000 + b"b\n" + b"**/" * 8 + b"*a" * 500 + b"b/x\n[b\n", "lists")

@@ -572,3 +572,17 @@ def test_a_path_with_a_variable_or_a_line_end_is_told_in_a_line(read: Read) -> N
         assert (said[key].hint or "").startswith("variables are not filled in"), key
     assert (said["inputs.c"].hint or "").endswith("or give it: --input c=…")
     assert len(caught.value.message.splitlines()) == 4
+
+
+def test_paths_that_are_not_utf_8_are_told_in_a_line(tmp_path: Path) -> None:
+    """No row, label or document could hold them."""
+    text = "name: x\ncommand: python train.py\ninputs: {data: data.bin}\n"
+    for folder in (tmp_path / "d\udce9", tmp_path / "good"):
+        folder.mkdir()
+        (folder / "train.py").touch()
+        (folder / "data.bin").touch()
+        (folder / "job.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"d\\xe9/job.yaml: the path of its folder is not UTF-8"):
+        read_spec(tmp_path / "d\udce9")
+    with pytest.raises(SpecError, match="--input data: its path is not UTF-8"):
+        read_spec(tmp_path / "good", inputs={"data": str(tmp_path / "d\udce9" / "data.bin")})

@@ -9,12 +9,13 @@ import click
 
 from orchestrator.cli.options import (
     PathType,
-    existing_folder,
     json_option,
     new_path,
     quiet_option,
     read_paths,
+    refuse_existing,
 )
+from orchestrator.typed_path import path_to_write
 
 if TYPE_CHECKING:
     from orchestrator.view.forms.page import View
@@ -112,13 +113,13 @@ def _some(
         raise click.UsageError("--thin and --image-only go with --format bundle")
     if form == "html" and (inputs or paths):
         raise click.UsageError("--inputs and --input go with --format bundle or ro-crate")
+    if form != "ro-crate":  # that may go into a folder that is there, and empty
+        refuse_existing(file, force)
     common = {"path": file, "inputs": inputs, "input_paths": paths, "force": force}
     if form == "ro-crate":
         return _crate(target, common | {"licence": licence}, quiet, as_json)
     if form == "html":
         return _page(target, file, force)
-    if file.is_dir():
-        raise click.UsageError(f"{file} is a folder: a bundle is one file")
     request = common | {"target": target, "thin": thin, "image_only": image_only}
     return _bundle(request, quiet, as_json)
 
@@ -129,7 +130,8 @@ def _whole(target: str, force: bool, quiet: bool, as_json: bool) -> View:
     from orchestrator.launch.bundles.record_file import export_record
     from orchestrator.view.bundle_view import exported_record_view
 
-    path = existing_folder(Path(target))
+    path = path_to_write(Path(target))
+    refuse_existing(path, force)
     with opened() as session, watching(as_json, quiet) as watch:
         return exported_record_view(export_record(session, path, force, watch))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import PathType, json_option, new_path, read_since
+from orchestrator.cli.options import PathType, json_option, new_path, read_since, refuse_existing
 
 if TYPE_CHECKING:
     from orchestrator.view.runs.history_view import Answer
@@ -48,6 +48,7 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
     callback=new_path,
     help="Write a Parquet file of the same columns; needs pyarrow.",
 )
+@click.option("--force", is_flag=True, help="With --parquet: replace the file if it is there.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many runs.")
 @click.option(
     "--after", metavar="NEXT", help="Go on behind an earlier page, which says this value at its end."
@@ -59,6 +60,7 @@ def command(
     columns: str | None,
     as_csv: bool,
     parquet: Path | None,
+    force: bool,
     as_json: bool,
     **filters: Any,
 ) -> None:
@@ -84,6 +86,7 @@ def command(
         raise click.UsageError("--json, --csv and --parquet exclude each other")
     if columns is not None and as_json:
         raise click.UsageError("--columns chooses columns of a table; a document has every field")
+    refuse_existing(parquet, force)
     from orchestrator.cli.verb_session import opened
     from orchestrator.record.run_record import HistoryFilter
     from orchestrator.run.attempt_model import State

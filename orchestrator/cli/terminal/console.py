@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -55,23 +56,25 @@ def print_view(view: View, as_json: bool, quiet: bool = False) -> None:
 
 def print_document(document: Any) -> None:
     """One JSON document on standard output."""
-    click.echo(redact_known(json_text(document)))
+    with _going_on_without_reader():
+        click.echo(redact_known(json_text(document)))
 
 
 def show(page: Iterable[Block]) -> None:
     """A page on standard output."""
-    for block in page:
-        match block:
-            case Text():
-                line(block.text, block.tone)
-            case Fields():
-                _fields(block)
-            case Table():
-                _table(block)
-            case Tree():
-                _tree(block)
-            case Patch():
-                _patch(block.text)
+    with _going_on_without_reader():
+        for block in page:
+            match block:
+                case Text():
+                    _write(sys.stdout, block.text, block.tone)
+                case Fields():
+                    _fields(block)
+                case Table():
+                    _table(block)
+                case Tree():
+                    _tree(block)
+                case Patch():
+                    _patch(block.text)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -80,12 +83,25 @@ def is_terminal(stream: TextIO) -> bool:
 
 def line(text: str = "", tone: Tone = Tone.PLAIN) -> None:
     """One or more lines on standard output."""
-    _write(sys.stdout, text, tone)
+    with _going_on_without_reader():
+        _write(sys.stdout, text, tone)
 
 
 def tell(text: str, tone: Tone = Tone.PLAIN) -> None:
-    """One or more lines on standard error: progress, warnings, advice."""
-    _write(sys.stderr, text, tone)
+    """One or more lines on standard error: progress, warnings, advice. No verb fails for want of a reader."""
+    try:
+        _write(sys.stderr, text, tone)
+    except OSError:
+        silence(sys.stderr)
+
+
+@contextmanager
+def _going_on_without_reader() -> Iterator[None]:
+    """Who read the answer may have gone (`| head`); the exit code still says what it was."""
+    try:
+        yield
+    except BrokenPipeError:
+        silence(sys.stdout)
 
 
 def _write(stream: TextIO, text: str, tone: Tone) -> None:

@@ -16,7 +16,7 @@ from orchestrator.image.packages.uv_lock import read_uv_lock
 from orchestrator.image.wheels.lock import Lock, not_locked
 from orchestrator.image.wheels.pylock import read_pylock
 from orchestrator.image.wheels.requirements_file import read_requirements
-from orchestrator.spec.plain_file import read_plain
+from orchestrator.spec.plain_file import read_plain, utf8_text
 
 UV_LOCK = "uv.lock"
 _MADE_FOR = re.compile(rb"# Locked by `reprise lock`[^\n]* for Python ([0-9]{1,2}\.[0-9]{1,3}), ")
@@ -59,10 +59,7 @@ def refuse_other_python(path: Path, data: bytes, python: PythonFacts) -> None:
 
 def read_lock(path: Path, python: PythonFacts, data: bytes | None = None) -> Lock:
     """The pins of a lock that apply to the target. UsageError with every problem and its line."""
-    try:
-        text = (lock_bytes(path) if data is None else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8: {error}") from None
+    text = utf8_text(path, lock_bytes(path) if data is None else data)
     if path.name == UV_LOCK:
         return read_uv_lock(path, text, python)
     if path.name.endswith(".toml"):

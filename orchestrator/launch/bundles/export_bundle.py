@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -61,7 +62,7 @@ def export(session: Session, request: ExportRequest, watch: Watch) -> ExportedBu
 
     UsageError: nothing fits, the run is open, the file is there. StoreError: bytes are missing or damaged.
     """
-    if request.path.exists() and not request.force:
+    if os.path.lexists(request.path) and not request.force:
         raise UsageError(f"{request.path} is there already", "--force replaces it")
     digest, chosen = _chosen(session, request.target, watch)
     watch.phase("export", digest)

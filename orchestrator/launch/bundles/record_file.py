@@ -12,6 +12,7 @@ Bytes of outputs, logs, traces and data stay in the store, and images in their r
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ class ImportedRecord(Value):
 
 def export_record(session: Session, path: Path, force: bool, watch: Watch) -> ExportedRecord:
     """Write the file, whole or not at all. UsageError where it is there already or cannot be written."""
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise UsageError(f"{path} is there already", "--force replaces it")
     watch.phase("export", "the whole record")
     transfer = session.record.transfer

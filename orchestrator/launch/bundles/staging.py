@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,11 @@ from orchestrator.disk_room import hint_after
 from orchestrator.durable import locked, make_folder
 from orchestrator.errors import StoreError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
+from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.inputs.input_cache import InputCache, holds_list, link
 from orchestrator.settings import Settings
+
+_PIN = "import"  # in place of a run's id, which is hexadecimal
 
 
 class Staging:
@@ -39,9 +43,15 @@ class Staging:
         return digest
 
     def has_input(self, item: BundleInput) -> bool:
-        """Whether an undamaged copy is in the cache of inputs."""
+        """Whether an undamaged copy is in the cache of inputs. Nobody takes it away before the import's end,
+        and then it is the last that goes.
+        """
         with self._cache.holding(item.digest):
-            return self._cache.find(item.digest)[0] is not None
+            self._cache.pin(_PIN, [item.digest])
+            if self._cache.find(item.digest)[0] is None:
+                return False
+            self._cache.used(item.digest)
+            return True
 
     def place_input(self, item: BundleInput) -> None:
         """Put kept files into the cache of inputs."""
@@ -63,12 +73,26 @@ class Staging:
 
 
 @contextmanager
+def _pinning(settings: Settings, cache: InputCache) -> Iterator[None]:
+    """While entered, what is pinned in the import's name stays. A killed import's pin goes by itself."""
+    while True:
+        with run_lock(settings, _PIN) as free:  # for a moment, another process may be looking whether it is
+            if free:
+                try:
+                    yield
+                finally:
+                    cache.unpin(_PIN)
+                return
+        time.sleep(0.01)
+
+
+@contextmanager
 def staging(settings: Settings, cache: InputCache) -> Iterator[Staging]:
     """An empty folder under REPRISE_HOME, without what a killed import left. StoreError if the disk fails."""
     made = Staging(settings, cache)
     try:
         make_folder(settings.home)
-        with locked(settings.home / "imports.lock"):
+        with locked(settings.home / "imports.lock"), _pinning(settings, cache):
             shutil.rmtree(made.folder, ignore_errors=True)
             made.folder.mkdir(mode=0o755)
             try:

@@ -4,7 +4,7 @@
     inputs/trees/<hex>/     a folder as a job sees it: links to such files
     inputs/incoming/<hex>/  what an input that is being fetched has so far, each file by its digest
     inputs/uses/<hex>       an input; its time is that of its last use
-    inputs/pins/RUN         the inputs that an open run of this box uses
+    inputs/pins/RUN         the inputs that an open run of this box uses, or an import
     inputs/locks/<hex>      held while an input is fetched, checked or removed
 
 A file's hash is believed as long as its stamp is the one that it got when it was checked (known_hashes.py). A
@@ -240,10 +240,13 @@ class InputCache:
         self.use_of(digest).touch()
 
     def pin(self, run: str, digests: Iterable[Digest]) -> None:
-        """Nothing of these goes while the run is open. For a caller that has the run's lock."""
+        """Nothing of these goes while the run is open. For a caller that has the run's lock (`run_lock`)."""
         pin = self.folder / "pins" / run
         make_folder(pin.parent)
         write_bytes(pin, json.dumps(sorted(_pinned(pin) | {digest.hex for digest in digests})).encode())
+
+    def unpin(self, run: str) -> None:
+        (self.folder / "pins" / run).unlink(missing_ok=True)
 
     def pinned(self) -> set[str]:
         """Hex digits of inputs that open runs of this box use. Pins of runs that are over are removed."""

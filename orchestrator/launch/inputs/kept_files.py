@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 
 from orchestrator.digest import Digest
@@ -40,8 +41,10 @@ class KeptFiles:
 
 
 @contextmanager
-def kept_files(session: Session, *, damaged: bool = False) -> Iterator[KeptFiles]:
-    """All of them, as the store has the lists now.
+def kept_files(
+    session: Session, more: Iterable[Digest] = (), *, damaged: bool = False
+) -> Iterator[KeptFiles]:
+    """All of them, as the store has the lists now. `more`: folders beside those that rows name.
 
     StoreError: a list is damaged, so nothing says what it names; with `damaged` it is left out.
     """
@@ -52,7 +55,7 @@ def kept_files(session: Session, *, damaged: bool = False) -> Iterator[KeptFiles
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("BEGIN")  # never committed: the file goes when all is read
         found = KeptFiles(connection)
-        for digest in session.record.everything.input_roots():
+        for digest in chain(session.record.everything.input_roots(), more):
             try:
                 if is_folder(session.store, digest):
                     found.add(entry.hex for entry in files_of(session.store, digest))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.disk_room import FULL
+from orchestrator.disk_room import FULL, nearest_folder
 from orchestrator.durable import write_bytes
 from orchestrator.errors import UsageError
 from orchestrator.image.wheels.read_lock import read_lock
@@ -21,6 +21,7 @@ from orchestrator.launch.locking.sources.project_sources import (
     read_sources,
 )
 from orchestrator.settings import Settings
+from orchestrator.typed_path import refuse_closed
 from orchestrator.value import Value
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._/-]+", re.ASCII)
@@ -47,9 +48,11 @@ class LockedProject(Value):
 def lock_project(settings: Settings, request: LockRequest) -> LockedProject:
     """Read, resolve, and write the lock whole or not at all. Errors as of `lock_requirements`."""
     sources = find_sources(request.path, request.output)
+    _refuse_other_file(sources)
+    if not request.check:
+        refuse_closed(nearest_folder(sources.output.absolute().parent))
     target = lock_target(settings, request.base or sources.base)
     found = read_sources(sources, target.python, request.extras, request.groups)
-    _refuse_other_file(sources)
     before = {} if request.upgrade and not request.check else _before(sources.output, target)
     locked = lock_requirements(
         found.lines,

@@ -147,6 +147,6 @@ def input_name(path: str, taken: dict[str, int]) -> str:
 
 
 def _is_named(files: ProjectFiles, path: str) -> bool:
-    last = path.rpartition("/")[2]
+    last = path.rpartition("/")[2].encode()
     texts = (name for name in files.sizes if name.endswith(_TEXTS) and not name.startswith(f"{path}/"))
-    return any(last in text for name in texts if (text := files.text(name)))
+    return any(last in data for name in texts if (data := files.data(name)))

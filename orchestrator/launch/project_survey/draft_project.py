@@ -10,18 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.image.base.base_pins import default_flavour, list_pins
-from orchestrator.launch.project_survey.data_beside_code import Surroundings
 from orchestrator.launch.project_survey.draft_lock import DraftedLock, draft_lock
+from orchestrator.launch.project_survey.ignore_patterns import ignore_text
 from orchestrator.launch.project_survey.job_text import demanded, job_text
 from orchestrator.launch.project_survey.package_needs import PackageNeeds
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.launch.project_survey.write_drafts import refuse_existing_drafts
+from orchestrator.message_wording import listed
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import FILE_NAME, read_spec_text
 from orchestrator.spec.source.source_selection import IGNORE_FILE
 
 _WITH_CUDA = frozenset({"torchvision", "torchaudio", "triton"})  # built against a PyTorch: of the cuda base
+_NOTED = 10  # patterns that one note lists
 _BASE = {"torch": "", "numpy": ""}  # what every flavour has
 
 
@@ -67,9 +69,9 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
     missing = demanded(draft)
     if missing:
         notes.append(f"the script demands {', '.join(missing)}: give it in params, or with -p {missing[0]}=…")
-    patterns = _patterns(survey.surroundings)
-    if patterns and IGNORE_FILE not in files:
-        notes.append(f"{IGNORE_FILE} is there and stays as it is; it should leave out {', '.join(patterns)}")
+    if survey.ignored and IGNORE_FILE not in files:
+        named = listed(survey.ignored, _NOTED)
+        notes.append(f"{IGNORE_FILE} is there and stays as it is; it should leave out {named}")
     return DraftedProject(
         folder=survey.folder,
         survey=survey,
@@ -103,9 +105,8 @@ def _checked(survey: Survey, missing: Iterable[str]) -> JobSpec:
 def draft_files(survey: Survey) -> dict[str, str]:
     """Name to text. The job file is the last one: with it, the job is there."""
     files: dict[str, str] = {}
-    patterns = _patterns(survey.surroundings)
-    if patterns and not os.path.lexists(survey.folder / IGNORE_FILE):
-        files[IGNORE_FILE] = _ignore_text(patterns)
+    if survey.ignored and not os.path.lexists(survey.folder / IGNORE_FILE):
+        files[IGNORE_FILE] = ignore_text(survey.ignored)
     return files | {FILE_NAME: job_text(survey.draft)}
 
 
@@ -121,25 +122,6 @@ def _base(default: str, made: Mapping[str, object], imports: Iterable[str]) -> t
     if default not in made and "cpu" in made:
         return "cpu", f"made on this box; the default, {default}, is not"
     return default, ""
-
-
-def _patterns(surroundings: Surroundings) -> list[str]:
-    found = [f"/{item.path}{'/' * item.folder}" for item in surroundings.data]
-    return found + [f"/{folder}/" for folder in surroundings.results]
-
-
-def _ignore_text(patterns: Iterable[str]) -> str:
-    lines = [
-        "# What is not source of the job (as in a .gitignore): data, which are inputs, and earlier results."
-    ]
-    return "\n".join([*lines, *(_escaped(pattern) for pattern in patterns)]) + "\n"
-
-
-def _escaped(pattern: str) -> str:
-    for letter in "\\*?[":
-        pattern = pattern.replace(letter, f"\\{letter}")
-    end = len(pattern) - len(pattern.rstrip(" "))
-    return pattern[: len(pattern) - end] + "\\ " * end
 
 
 def _next(survey: Survey, base: str, made: Mapping[str, object], lock: DraftedLock) -> tuple[str, ...]:

@@ -103,8 +103,8 @@ def _packages(files: ProjectFiles) -> tuple[list[str], list[str]]:
 
 
 def _has_guard(files: ProjectFiles, name: str) -> bool:
-    text = files.text(name)
-    tree = parse_python(text) if text is not None and "__main__" in text else None
+    data = files.data(name)
+    tree = parse_python(data) if data is not None and b"__main__" in data else None
     return tree is not None and any(is_main_guard(node) for node in tree.body)
 
 

@@ -9,7 +9,7 @@ from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.python_source import imported_modules, parse_python
 
 MAX_MODULES = 200  # of a project that are read
-MAX_PARSED = 2 << 20  # characters of them: a tree takes up to 1,000 bytes for each
+MAX_PARSED = 2 << 20  # bytes of them: a tree takes up to 1,000 for each
 
 
 @dataclass
@@ -19,16 +19,20 @@ class LocalModules:
     files: ProjectFiles
     roots: tuple[str, ...]
     unread: bool = False  # there are more modules than are read
+    unparsed: set[str] = field(default_factory=set)  # files that were read and are no Python of this version
     _trees: dict[str, ast.Module | None] = field(default_factory=dict)
     _imports: dict[str, dict[str, int]] = field(default_factory=dict)
     _left: int = MAX_PARSED
 
     def tree(self, file: str) -> ast.Module | None:
         if file not in self._trees:
-            text = self.files.text(file)
-            full = len(self._trees) >= MAX_MODULES or len(text or "") > self._left
-            self._left -= 0 if full else len(text or "")
-            self._trees[file] = None if full else parse_python(text)
+            data = self.files.data(file)
+            size = len(data or b"")
+            full = len(self._trees) >= MAX_MODULES or size > self._left
+            self._left -= 0 if full else size
+            self._trees[file] = None if full else parse_python(data)
+            if data is not None and self._trees[file] is None and not full:
+                self.unparsed.add(file)
             self.unread |= full
         return self._trees[file]
 

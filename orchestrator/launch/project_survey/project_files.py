@@ -6,6 +6,7 @@ A folder may be a stranger's: it can hold a million files, FIFOs, links to anywh
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ MAX_LOOKED_AT = 100_000  # names that are looked at in all
 MAX_TEXT = 1 << 20  # bytes of a file that is read
 MAX_READ = 16 << 20  # bytes of all of them
 
+# Names that come first in a large folder: a script must not hide behind data. Folders seldom have a point.
+_FIRST = re.compile(r"requirements|[^.]+\Z|.*\.(?:py|toml|lock|ya?ml)\Z", re.DOTALL)
+
 
 @dataclass
 class ProjectFiles:
@@ -35,7 +39,7 @@ class ProjectFiles:
     unseen: set[str] = field(default_factory=set)  # folders with more in them than was looked at
     odd: int = 0  # names that were left out: not printable, or neither a file nor a folder
     links: set[str] = field(default_factory=set)
-    _read: dict[str, str | None] = field(default_factory=dict)
+    _read: dict[str, bytes | None] = field(default_factory=dict)
     _left: int = MAX_READ
 
     def below(self, folder: str) -> Iterator[tuple[str, int]]:
@@ -50,22 +54,31 @@ class ProjectFiles:
     def files_in(self, folder: str) -> list[str]:
         return sorted(name for name in self.sizes if name.rpartition("/")[0] == folder)
 
-    def text(self, name: str) -> str | None:
-        """A file's text; None where it is not there, not plain, larger than 1 MiB, or not UTF-8."""
+    def too_large(self, name: str) -> bool:
+        """Whether a file is not read for its size, or for that of those that were read before."""
+        return self.sizes.get(name, 0) > min(MAX_TEXT, self._left)
+
+    def data(self, name: str) -> bytes | None:
+        """A file's bytes; None where it is not there, not plain, not to be read, or larger than 1 MiB."""
         if name not in self._read:
-            self._read[name] = self._text(name)
+            self._read[name] = self._data(name)
         return self._read[name]
 
-    def _text(self, name: str) -> str | None:
-        size = self.sizes.get(name)
-        if size is None or size > min(MAX_TEXT, self._left):
+    def text(self, name: str) -> str | None:
+        """The same as text; None where it is not UTF-8, too."""
+        try:
+            return (self.data(name) or b"").decode("utf-8-sig") if self.data(name) is not None else None
+        except UnicodeDecodeError:
             return None
-        with suppress(OSError, UnicodeDecodeError), Below(self.folder) as below, below.open(name) as stream:
+
+    def _data(self, name: str) -> bytes | None:
+        if name not in self.sizes or self.too_large(name):
+            return None
+        with suppress(OSError), Below(self.folder) as below, below.open(name) as stream:
             if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 data = stream.read(MAX_TEXT + 1)
                 self._left -= len(data)
-                if len(data) <= MAX_TEXT:
-                    return data.decode("utf-8-sig")
+                return data if len(data) <= MAX_TEXT else None
         return None
 
 
@@ -100,6 +113,7 @@ def _names(below: Below, folder: str, found: ProjectFiles) -> list[str]:
         return []
     if len(names) > MAX_IN_FOLDER:
         found.unseen.add(folder)
+        names.sort(key=lambda name: _FIRST.match(name) is None)
     return names[:MAX_IN_FOLDER]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,6 +12,10 @@ from weakref import WeakKeyDictionary
 _NODES: WeakKeyDictionary[ast.AST, list[ast.AST]] = WeakKeyDictionary()
 _OUTER: WeakKeyDictionary[ast.AST, list[ast.AST]] = WeakKeyDictionary()
 _INNER = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+# As in PEP 263: on the first line, or on the second below an empty one or a comment.
+_DECLARED = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:[ \t\f]*(?:#[^\r\n]*)?\r?\n)?[ \t\f]*#[^\r\n]*?coding[:=][ \t]*[-\w.]"
+)
 _DEPTH = 40  # of an expression that is computed
 _LARGE = 1 << 62
 _OPERATORS = {
@@ -31,15 +36,18 @@ UNKNOWN: Final = _Unknown()
 """The value of an expression that only running the script would give."""
 
 
-def parse_python(text: str | None) -> ast.Module | None:
-    """The tree; None for no text, and for text that this Python's parser refuses."""
-    found = None if text is None else _parsed(text)
+def parse_python(data: bytes | None) -> ast.Module | None:
+    """The tree; None for no file, and for one that this Python's parser refuses.
+
+    Bytes, because a file may say on its first lines in which encoding it is written.
+    """
+    found = None if data is None else _parsed(data)
     return found if isinstance(found, ast.Module) else None
 
 
-def parse_refusal(text: str) -> tuple[int | None, str]:
-    """The line (from 1, where the parser knows it) and the reason, of a text that has no tree."""
-    found = _parsed(text)
+def parse_refusal(data: bytes) -> tuple[int | None, str]:
+    """The line (from 1, where the parser knows it) and the reason, of a file that has no tree."""
+    found = _parsed(data)
     if isinstance(found, ast.Module):
         return None, "the project's other files were read first, and took all that is parsed"
     if isinstance(found, SyntaxError):
@@ -47,12 +55,26 @@ def parse_refusal(text: str) -> tuple[int | None, str]:
     return None, "nested too deeply" if isinstance(found, RecursionError | MemoryError) else str(found)
 
 
-def _parsed(text: str) -> ast.Module | Exception:
+def undeclared_encoding(data: bytes) -> tuple[int, int] | None:
+    """Line and byte of the first letter that is not UTF-8, where no line says another encoding.
+
+    The parser passes over such a byte in a comment; `python FILE` does not.
+    """
+    if _DECLARED.match(data) is not None:
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return data.count(b"\n", 0, error.start) + 1, data[error.start]
+    return None
+
+
+def _parsed(data: bytes) -> ast.Module | Exception:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the script's own escapes
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return ast.parse(data)
+    except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError) as error:
         return error
 
 

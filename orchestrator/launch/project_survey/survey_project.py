@@ -17,6 +17,7 @@ from orchestrator.launch.project_survey.entry_point import (
     notebook_error,
     project_table,
 )
+from orchestrator.launch.project_survey.ignore_patterns import ignore_patterns
 from orchestrator.launch.project_survey.interfaces.read_interface import read_interface
 from orchestrator.launch.project_survey.interfaces.script_options import (
     ScriptInterface,
@@ -26,7 +27,7 @@ from orchestrator.launch.project_survey.interfaces.script_options import (
 from orchestrator.launch.project_survey.job_text import JobDraft
 from orchestrator.launch.project_survey.package_needs import PackageNeeds, find_needs
 from orchestrator.launch.project_survey.project_files import ProjectFiles, look_at
-from orchestrator.launch.project_survey.python_source import parse_refusal
+from orchestrator.launch.project_survey.python_source import parse_refusal, undeclared_encoding
 from orchestrator.spec.jobfile.problems import shorten
 
 _MARKERS = (
@@ -50,6 +51,7 @@ class Survey:
     draft: JobDraft
     needs: PackageNeeds
     surroundings: Surroundings
+    ignored: tuple[str, ...]  # patterns of what is not source
     hints: CodeHints
     notes: tuple[str, ...]
 
@@ -61,19 +63,7 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     if script is not None and script not in files.sizes:
         raise UsageError(f"{target} is not a plain file", "name the script itself, not a link to it")
     entry = find_entry(files, script)
-    text = files.text(entry.script)
-    if text is None:
-        raise UsageError(
-            f"{folder / entry.script} cannot be read as UTF-8 text of at most 1 MiB", "is it a script?"
-        )
-    if entry.modules.tree(entry.script) is None:
-        line, reason = parse_refusal(text)
-        place = f"{folder / entry.script}{'' if line is None else f':{line}'}"
-        raise UsageError(
-            f"{place}: not Python that can be parsed: {shorten(reason, 200)}",
-            f"does Python {sys.version_info.major}.{sys.version_info.minor}, which reads it here, take it? "
-            "python -m py_compile tries that",
-        )
+    _refuse_unreadable(files, entry)
     interface = read_interface(entry, files)
     hints = hints_of(entry.modules, entry.script)
     defaults = [option.value for option in interface.options if isinstance(option.value, str)]
@@ -81,7 +71,31 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     needs = find_needs(files, entry.modules, hints.imports, provided)
     draft = _draft(files, entry, interface, surroundings, hints)
     notes = tuple(_notes(files, entry, interface, surroundings, hints))
-    return Survey(folder, draft, needs, surroundings, hints, notes)
+    ignored = tuple(ignore_patterns(files, surroundings))
+    return Survey(folder, draft, needs, surroundings, ignored, hints, notes)
+
+
+def _refuse_unreadable(files: ProjectFiles, entry: EntryPoint) -> None:
+    """UsageError for a script that Python would not run. One that is only too large is taken, with a note."""
+    path, data = files.folder / entry.script, files.data(entry.script)
+    if data is None and not files.too_large(entry.script):
+        raise UsageError(f"{path} cannot be read", "check its permissions")
+    if data is None:
+        return
+    foreign = undeclared_encoding(data)
+    if foreign is not None:
+        line, byte = foreign
+        raise UsageError(
+            f"{path}:{line}: not UTF-8 (byte 0x{byte:02x}), and no line says in which encoding it is",
+            "save it as UTF-8, or make its first line say the encoding, such as: # -*- coding: latin-1 -*-",
+        )
+    if entry.modules.tree(entry.script) is None:
+        at, reason = parse_refusal(data)
+        raise UsageError(
+            f"{path}{f':{at}' if at else ''}: not Python that can be parsed: {shorten(reason, 200)}",
+            f"does Python {sys.version_info.major}.{sys.version_info.minor}, which reads it here, take it? "
+            "python -m py_compile tries that",
+        )
 
 
 def project_place(target: Path) -> tuple[Path, str | None]:
@@ -212,12 +226,17 @@ def _notes(
         yield f"{place} may want a network, which a job has not: use inputs, or resources.network: bridge"
     for place in hints.notebook:
         yield f"{place} is there in a notebook only: take the line out"
+    if files.data(entry.script) is None:
+        yield f"{entry.script} is larger than 1 MiB and was not read: add its options to the command by hand"
+    for file in sorted(entry.modules.unparsed)[:_NOTED]:
+        yield f"{file} is not Python that can be parsed, so what it imports is not known"
     if entry.modules.unread:
         yield "not all modules were read, because they are too many or too large: look at what it imports"
     if files.odd:
         yield f"{files.odd} names in the folder cannot be source: not printable, or neither files nor folders"
     if files.unseen:
-        yield f"not everything in {', '.join(sorted(files.unseen)[:3]) or '.'} was looked at: too much"
+        where = ", ".join(sorted(files.unseen)[:3]) or "."
+        yield f"not everything in {where} was looked at: too much; data is better in a folder of its own"
 
 
 _IGNORED = ".repriseignore"

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.digest import Digest
 from orchestrator.record.database.database_clock import seconds_since
+from orchestrator.record.ledger import lost_names
+from orchestrator.record.ledger.lost_names import LostNames
 from orchestrator.record.ledger.row_evidence import orphans
 from orchestrator.record.ledger.snapshot import BLOBS as BLOBS
 from orchestrator.record.ledger.snapshot import (
@@ -133,6 +135,17 @@ class Everything(Door, Pages):
     runs_without_rows = reading(runs_without_rows)
     orphans = reading(orphans)
     judged = reading(judged)
+
+    def lost_names(self) -> Iterator[LostNames]:
+        """What the ledger names in the store beyond all rows (lost_names.py)."""
+        after: int | None = None
+        while True:
+            page, after = self._read(partial(lost_names.of_a_page, after=after))
+            yield from page
+            if after is None:
+                break
+        yield from self._read(partial(lost_names.of_runs_without_rows, runs=self.runs_without_rows()))
+        yield from self._read(lost_names.of_named_data)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._database.read(work)

@@ -224,6 +224,17 @@ def lists_of(connection: Connection, key: int, known: Mapping[str, Any] | None =
     return found
 
 
+def lists_of_runs(
+    connection: Connection, names: Iterable[str], low: int, high: int
+) -> dict[int, dict[str, Any]]:
+    """Key of a run -> its rows in some of LISTS, by table, of the runs with keys from `low` to `high`."""
+    found: dict[int, dict[str, Any]] = {}
+    for table in (tables.METADATA.tables[name] for name in names):
+        for key, value in _grouped(connection, _rows_of(table), table, low, high).items():
+            found.setdefault(key, {})[table.name] = value
+    return found
+
+
 def run_value(row: Columns) -> Value:
     """A row of `run` with what its foreign keys lead to: `job`, `image` and `original`."""
     names = {"job": row["job"], "image": row["image"], "original": row["original"]}

@@ -28,6 +28,7 @@ from orchestrator.spec.jobfile.strict_yaml import (
     plain_scalar,
     read_yaml,
 )
+from orchestrator.spec.shown_names import in_one_line
 
 FILE_NAME = "job.yaml"
 
@@ -55,7 +56,12 @@ def read_spec_text(
     seed: int | None = None,
     inputs: Mapping[str, str] | None = None,
 ) -> JobSpec:
-    """The same of a job file's text, as if it lay in `file`. SpecError as above."""
+    """The same of a job file's text, as if it lay in `file`. Errors as above."""
+    if has_bad_letters(str(file.absolute())):
+        raise UsageError(
+            f"{in_one_line(str(file))}: the path of its folder is not UTF-8, so no run can record it",
+            "rename the folder",
+        )
     root, problems = read_yaml(text, str(file))
     if root is None or not isinstance(root.value, dict):
         if not problems:
@@ -191,6 +197,8 @@ def _replace_inputs(data: dict[str, Any], root: YamlNode, typed: Mapping[str, st
         if name not in known:
             hint = nearest(name, known) or "it has none"
             found.add_typed(f"--input {shorten(name)}", "the job file has no such input", hint)
+        elif has_bad_letters(place):
+            found.add_typed(f"--input {shorten(name)}", "its path is not UTF-8", "rename it")
         elif isinstance(item := table_in(data, "inputs").get(name), dict):
             item["path"] = place
 

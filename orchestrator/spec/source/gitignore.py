@@ -7,6 +7,7 @@ nothing in an ignored folder can be brought back.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import string
@@ -18,7 +19,7 @@ from orchestrator.errors import UsageError
 
 MAX_FILE = 1 << 20  # bytes of a file of patterns
 _MAX_PATTERN = 4096  # bytes; no path is longer
-_MAX_PATTERNS = 10_000  # of all files together: each is tried on each path
+MAX_PATTERNS = 10_000  # of all files together: each is tried on each path
 _CLASSES: dict[bytes, str] = {
     b"alnum": string.ascii_letters + string.digits,
     b"alpha": string.ascii_letters,
@@ -57,15 +58,19 @@ class Ignore:
         """
         if len(data) > MAX_FILE:
             raise UsageError(f"{name} is larger than {MAX_FILE >> 20} MiB")
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(
+                f"{name}: this is not UTF-8 text", "save it as UTF-8; no pattern in it would fit"
+            )
         found = []
         for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
             line = _trimmed(line.removesuffix(b"\r"))
             if not line or line.startswith(b"#"):
                 continue
             self._count += 1
-            if len(line) > _MAX_PATTERN or self._count > _MAX_PATTERNS:
+            if len(line) > _MAX_PATTERN or self._count > MAX_PATTERNS:
                 raise UsageError(
-                    f"{name}:{number}: more than {_MAX_PATTERNS:,} patterns, or one of more than "
+                    f"{name}:{number}: more than {MAX_PATTERNS:,} patterns, or one of more than "
                     f"{_MAX_PATTERN} bytes",
                     "say it in fewer and shorter ones",
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import PathType, json_option, new_path, quiet_option
+from orchestrator.cli.options import PathType, json_option, new_path, quiet_option, refuse_existing
 
 
 @click.command("get")
@@ -27,6 +27,7 @@ def command(data: str, target: Path, quiet: bool, as_json: bool) -> None:
     from orchestrator.launch.inputs.named_data import get_data
     from orchestrator.view.data_view import copied_data_view
 
+    refuse_existing(target, None)
     with opened() as session, watching(as_json, quiet) as watch:
         digest, version = get_data(session, data, target, watch)
     print_view(copied_data_view(digest, version, target), as_json, quiet)

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import PathType, json_option, new_path
+from orchestrator.cli.options import PathType, json_option, new_path, refuse_existing
 
 
 @click.command("sbom")
 @click.argument("target", metavar="DIGEST|RUN")
 @click.option(
     "--to",
-    type=PathType(),
+    type=PathType(dir_okay=False),
     callback=new_path,
     metavar="FILE",
     help="Write it into this file.",
 )
+@click.option("--force", is_flag=True, help="With --to: replace FILE if it is there.")
 @json_option
-def command(target: str, to: Path | None, as_json: bool) -> None:
+def command(target: str, to: Path | None, force: bool, as_json: bool) -> None:
     """Print the bill of materials of an image (CycloneDX 1.6, JSON).
 
     The base and the Python packages that a run's container had, with exact versions. The same image gives
@@ -35,6 +36,7 @@ def command(target: str, to: Path | None, as_json: bool) -> None:
     from orchestrator.launch.submit.rerun_target import resolve
     from orchestrator.view.forms.page import Text, View
 
+    refuse_existing(to, force)
     with opened() as session:
         data = sbom(resolve(session, target))
     if to is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import existing_folder, json_option
+from orchestrator.cli.options import json_option
+from orchestrator.typed_path import path_to_write
 
 
 @click.command("sign")
@@ -34,9 +35,12 @@ def command(target: str | None, as_json: bool) -> None:
     from orchestrator.audit.heads.signed_heads import copy_to_file, copy_to_git, sign_ledger
     from orchestrator.cli.terminal.console import line, print_document, tell
     from orchestrator.cli.verb_session import opened
+    from orchestrator.errors import UsageError
     from orchestrator.message_wording import count
 
-    path = None if target is None or target == "git" else existing_folder(Path(target))
+    path = None if target is None or target == "git" else path_to_write(Path(target), appending=True)
+    if path is not None and path.is_dir():
+        raise UsageError(f"{path} is a folder", "name the file that is to be written in it")
     with opened() as session:
         new = sign_ledger(session) is not None
         origin, last = session.record.ledger.head().origin, session.record.ledger.latest_signed_head()

@@ -20,9 +20,10 @@ def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
     """Remove blobs from the store that nothing in the record names.
 
     What any run names stays: outputs, logs, traces, patches, inputs, of archived runs, too; and so does
-    named data. Others are what killed runs left. Each removal is an event of the ledger.
+    named data, and what the ledger says of a row that is gone. Others are what killed runs left. Each removal
+    is an event of the ledger.
 
-    JSON: `seen`, `young`, `foreign`, `removed`, `bytes`, `events`, `dry_run`.
+    JSON: `seen`, `young`, `foreign`, `removed`, `bytes`, `only_in_ledger`, `events`, `dry_run`.
     """
     from datetime import timedelta
 

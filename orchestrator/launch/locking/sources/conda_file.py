@@ -10,7 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.wheel_address import escaped, quoted
 from orchestrator.launch.locking.requirement_line import MAX_LINE
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, text_of
 from orchestrator.launch.locking.sources.pip_file import read_pip_entries
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.strict_yaml import YamlNode, read_yaml
@@ -55,8 +55,7 @@ _MAX_NAMED = 12  # packages in one note
 
 def read_conda_file(path: Path, python: PythonFacts) -> FoundRequirements:
     """UsageError: not an environment, or an entry that cannot be understood."""
-    text = read_plain(path, MAX_FILE).decode("utf-8-sig", "replace")
-    root, problems = read_yaml(text, str(path))
+    root, problems = read_yaml(text_of(read_plain(path, MAX_FILE)), str(path))
     if problems:
         raise SpecError(problems)
     listed = root.value.get("dependencies") if root is not None and isinstance(root.value, dict) else None

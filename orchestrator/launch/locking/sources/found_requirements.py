@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +10,15 @@ from orchestrator.spec.follow_links import follow_links
 from orchestrator.value import Value
 
 MAX_FILE = 4 << 20  # bytes of a file of requirements
+
+
+def text_of(data: bytes) -> str:
+    """As pip reads it: `pip freeze > requirements.txt` and `conda env export > …` write UTF-16 in PowerShell.
+
+    A letter that is not UTF-8 is replaced: it can only stand in a comment.
+    """
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
 
 
 def place_inside(folder: Path, path: Path) -> Path | None:

@@ -6,7 +6,6 @@ with a note: that is for this box's pip configuration to say, not for a file.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,12 @@ from orchestrator.errors import UsageError
 from orchestrator.image.wheels.requirements_file import LINE_HASH, logical_lines
 from orchestrator.image.wheels.wheel_address import check_characters, escaped, quoted
 from orchestrator.launch.locking.requirement_line import MAX_LINES, parse_line
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
+from orchestrator.launch.locking.sources.found_requirements import (
+    MAX_FILE,
+    FoundRequirements,
+    place_inside,
+    text_of,
+)
 from orchestrator.spec.plain_file import read_plain
 
 _MAX_FILES = 20  # that refer to each other
@@ -64,11 +68,7 @@ class _Reader:
         if len(self._files) > _MAX_FILES:
             self.problems.append(f"more than {_MAX_FILES} files that refer to each other")
             return
-        data = read_plain(path, MAX_FILE)
-        # As pip does: PowerShell's `pip freeze > requirements.txt` writes UTF-16.
-        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if wide else "utf-8-sig", "replace")
-        self.take(path, logical_lines(text), limits)
+        self.take(path, logical_lines(text_of(read_plain(path, MAX_FILE))), limits)
 
     def take(self, path: Path, lines: Iterable[tuple[int, str]], limits: bool) -> None:
         """Lines of a file, with their numbers in it."""

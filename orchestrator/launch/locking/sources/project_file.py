@@ -24,7 +24,7 @@ from orchestrator.launch.locking.sources.own_code import (
 )
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.launch.locking.sources.python_asked import about_python
-from orchestrator.spec.plain_file import read_plain
+from orchestrator.spec.plain_file import read_plain, utf8_text
 
 _CARET = re.compile(r"(?P<operator>[\^~])\s*(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9}){0,3})")
 _POETRY_BARE = re.compile(r"[0-9][0-9A-Za-z.+!]*")
@@ -70,8 +70,8 @@ def read_setup_cfg(path: Path, python: PythonFacts, extras: Sequence[str] = ()) 
     """UsageError: not of that form, or it lists nothing."""
     parser = configparser.RawConfigParser(strict=True)
     try:
-        parser.read_string(read_plain(path, MAX_FILE).decode("utf-8-sig"), str(path))
-    except (configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(utf8_text(path, read_plain(path, MAX_FILE)), str(path))
+    except configparser.Error as error:
         raise UsageError(f"{path} cannot be read: {escaped(str(error).splitlines()[0])}") from None
 
     def listed(section: str, key: str) -> Iterable[str]:
@@ -106,11 +106,11 @@ def made_by_program(project: dict[str, Any]) -> bool:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's table. UsageError: it is not TOML, or takes minutes to read."""
     try:
-        text = read_plain(path, MAX_FILE).decode("utf-8-sig")
+        text = utf8_text(path, read_plain(path, MAX_FILE))
         if DEEP_KEY.search(text) is not None:
             raise UsageError(f"{path}: a key with more than 32 parts", "no tool writes such a file")
         return tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"{path}: not TOML: {escaped(str(error).splitlines()[0])}") from None
 
 

@@ -11,7 +11,12 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.launch.locking.sources.conda_file import read_conda_file
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
+from orchestrator.launch.locking.sources.found_requirements import (
+    MAX_FILE,
+    FoundRequirements,
+    place_inside,
+    text_of,
+)
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.launch.locking.sources.project_file import (
     made_by_program,
@@ -150,7 +155,7 @@ def _read(path: Path, python: PythonFacts, extras: Sequence[str], groups: Sequen
 
 def _mapping(path: Path) -> dict[str, Any]:
     """The top of a YAML file, as far as it can be read: `reprise submit` tells its mistakes."""
-    root, _ = read_yaml(read_plain(path, MAX_SIZE, named=True).decode("utf-8", "replace"), str(path))
+    root, _ = read_yaml(text_of(read_plain(path, MAX_SIZE, named=True)), str(path))
     top = root.value if root is not None and isinstance(root.value, dict) else {}
     return {key: node.value for key, node in top.items()}
 
