@@ -14,7 +14,6 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -36,8 +35,9 @@ from orchestrator.record.store.blob_store import (
     reading,
 )
 from orchestrator.record.store.folder_batch import FolderBatch
-from orchestrator.record.store.process_folder import entries_of, remove_dead
+from orchestrator.record.store.process_folder import entries_of, remove_dead, temporaries
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
+from orchestrator.scratch import scratch_folder
 
 _ASIDE = "gone-"
 
@@ -133,8 +133,8 @@ class BlobStore(Store):
             self.verify(digest)
             yield self.path(digest)
             return
-        with tempfile.TemporaryDirectory(prefix="reprise-") as above:
-            yield self.copied(digest, Path(above))
+        with scratch_folder("reprise-blob-") as above:
+            yield self.copied(digest, above)
 
     @contextmanager
     def unowned_batch(self) -> Iterator[FolderBatch]:
@@ -172,13 +172,8 @@ class BlobStore(Store):
     def now(self) -> datetime:
         """The file system's own clock: a server's, where it is mounted from one."""
         try:
-            with self.opened("tmp", make=True) as parent:
-                path = parent / secrets.token_hex(8)
-                path.touch(exist_ok=False)
-                try:
-                    return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
-                finally:
-                    path.unlink()
+            with self.opened("tmp", make=True) as parent, temporaries(parent) as made:
+                return datetime.fromtimestamp(made.lstat().st_mtime, UTC)
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error}", hint_for(error)) from error
 
