@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from orchestrator.durable import make_folder, new_file
+from orchestrator.durable import locked, make_folder, new_file
 from orchestrator.errors import UsageError
 from orchestrator.record.runs.author import person
 from orchestrator.settings import Settings
@@ -109,9 +108,10 @@ def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     make_folder(path.parent)
     path.parent.chmod(0o700)
-    with new_file(path, 0o600) as made, suppress(FileExistsError):
-        made.stream.write(f"name: {name}\n".encode() + pem)
-        made.keep(path, replace=False)
+    with locked(path.parent), new_file(path, 0o600) as made:
+        if not path.exists():
+            made.stream.write(f"name: {name}\n".encode() + pem)
+            made.keep(path)
 
 
 def _load(path: Path) -> SigningKey:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.durable import new_file
+from orchestrator.durable import locked, new_file
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run.attempt_model import Fingerprint, Readback
 from orchestrator.run.engine.engine_info import EngineInfo
@@ -261,10 +261,10 @@ def identity_key(settings: Settings) -> bytes:
     path = settings.home / "identity.key"
     if not path.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
-        # Where another process was first, its key is everybody's.
-        with new_file(path, 0o600) as made, suppress(FileExistsError):
-            made.stream.write(secrets.token_bytes(32))
-            made.keep(path, replace=False)
+        with locked(path.parent), new_file(path, 0o600) as made:
+            if not path.exists():
+                made.stream.write(secrets.token_bytes(32))
+                made.keep(path)
     return path.read_bytes()
 
 

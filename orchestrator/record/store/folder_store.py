@@ -166,7 +166,7 @@ class BlobStore(Store):
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
         return {name: text for name, text in found.items() if not name.endswith(".tmp")}
 
     def now(self) -> datetime:
@@ -175,7 +175,9 @@ class BlobStore(Store):
             with self.opened("tmp", make=True) as parent, temporaries(parent) as made:
                 return datetime.fromtimestamp(made.lstat().st_mtime, UTC)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"{self.folder} cannot be written: {error.strerror or error}", hint_for(error)
+            ) from error
 
     def blobs(self) -> Iterator[Stored]:
         try:
@@ -188,7 +190,7 @@ class BlobStore(Store):
                 for blob in below:
                     yield from self._stored("sha256", name, blob)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
 
     def _names(self, *folders: str) -> list[str]:
         try:
@@ -224,7 +226,9 @@ class BlobStore(Store):
         except (FileNotFoundError, AbsentBlobError):  # another collection's, or put back by it
             return False
         except OSError as error:
-            raise StoreError(f"blob {digest} cannot be removed: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"blob {digest} cannot be removed: {error.strerror or error}", hint_for(error)
+            ) from error
         return True
 
     def _put_back(self, aside: Path, digest: Digest) -> None:
@@ -247,7 +251,9 @@ class BlobStore(Store):
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be tidied: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"{self.folder} cannot be tidied: {error.strerror or error}", hint_for(error)
+            ) from error
 
     def _tidy(self, aside: Path) -> None:
         # Another living collection's file may go meanwhile. Another user's, and a folder, stay.
