@@ -108,7 +108,6 @@ class NewFile:
 @contextmanager
 def new_file(path: Path, mode: int = 0o644) -> Iterator[NewFile]:
     """A file in the folder of `path` that has no name of its own until it is kept. A crash keeps nothing."""
-    make_folder(path.parent)
     _remove_left(path.parent)
     fd, temporary = _locked_file(path, mode)
     with io.BufferedWriter(_NamedFile(fd, temporary)) as stream:  # and the lock is held until it is closed
@@ -157,6 +156,7 @@ def _remove_unlocked(path: Path) -> None:
 @contextmanager
 def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Write `path` so that a crash leaves all of the file or nothing; an error leaves nothing."""
+    make_folder(path.parent)
     with new_file(path, mode) as made:
         yield made.stream
         made.keep(path)

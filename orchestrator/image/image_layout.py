@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest, Hashed, canonical_json
-from orchestrator.durable import new_file, write_bytes, writing
+from orchestrator.durable import make_folder, new_file, write_bytes, writing
 from orchestrator.errors import StoreError
 
 
@@ -50,6 +50,7 @@ class ImageLayout:
         Bytes with another digest than `expected` are not stored. The digest of the stream is returned.
         """
         passing = Hashed(chunks)
+        make_folder(self._blobs)
         with new_file(self._blobs / "stream") as made:
             made.stream.writelines(passing)
             digest = passing.digest

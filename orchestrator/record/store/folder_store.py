@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,11 +35,12 @@ from orchestrator.record.store.blob_store import (
     reading,
 )
 from orchestrator.record.store.folder_batch import FolderBatch
-from orchestrator.record.store.process_folder import entries_of, remove_dead, temporaries
+from orchestrator.record.store.process_folder import entries_of, remove_dead
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
 from orchestrator.scratch import scratch_folder
 
 _ASIDE = "gone-"
+_ASKED = timedelta(hours=1)  # longer than anybody takes to ask for the time
 
 
 class _BlobFile(io.FileIO):
@@ -172,8 +173,13 @@ class BlobStore(Store):
     def now(self) -> datetime:
         """The file system's own clock: a server's, where it is mounted from one."""
         try:
-            with self.opened("tmp", make=True) as parent, temporaries(parent) as made:
-                return datetime.fromtimestamp(made.lstat().st_mtime, UTC)
+            with self.opened("tmp", make=True) as parent:
+                path = parent / secrets.token_hex(8)
+                path.touch(exist_ok=False)
+                try:
+                    return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+                finally:
+                    path.unlink()
         except OSError as error:
             raise StoreError(
                 f"{self.folder} cannot be written: {error.strerror or error}", hint_for(error)
@@ -240,13 +246,18 @@ class BlobStore(Store):
 
     def clean(self) -> int:
         """A blob that a killed `remove` put aside comes back: a batch may have met it. Anything there but a
-        plain file was put there by hand, and is removed.
+        plain file was put there by hand, and is removed. So is a file by which a killed `now` asked.
         """
         try:
             with self.opened("tmp") as parent:
+                limit = (self.now() - _ASKED).timestamp()
                 for aside in entries_of(parent):
                     if aside.name.startswith(_ASIDE):
                         self._tidy(aside)
+                        continue
+                    with suppress(FileNotFoundError, PermissionError):  # another process's, or user's
+                        if stat.S_ISREG((found := aside.lstat()).st_mode) and found.st_mtime < limit:
+                            aside.unlink()
                 return remove_dead(parent)
         except FileNotFoundError:
             return 0
