@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporary_beside
+from orchestrator.durable import locked, make_folder, new_file
 from orchestrator.errors import UsageError
 from orchestrator.record.runs.author import person
 from orchestrator.settings import Settings
@@ -108,18 +108,10 @@ def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     make_folder(path.parent)
     path.parent.chmod(0o700)
-    temporary = temporary_beside(path)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(f"name: {name}\n".encode() + pem)
-        fsync_file(temporary)
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            return
-        fsync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with locked(path.parent), new_file(path, 0o600) as made:
+        if not path.exists():
+            made.stream.write(f"name: {name}\n".encode() + pem)
+            made.keep(path)
 
 
 def _load(path: Path) -> SigningKey:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.durable import new_file
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import Output, OutputStatus
@@ -153,14 +154,12 @@ def _placing(folder: int, name: str, force: bool) -> Iterator[BinaryIO]:
     """A stream whose bytes become `name` when all is well. Without `force` the name is reserved first."""
     if not force:
         os.close(os.open(name, _NEW, 0o644, dir_fd=folder))
-    temporary = f".reprise-{secrets.token_hex(6)}.tmp"
+    path = Path(f"/proc/self/fd/{folder}", name)  # leads to the open folder, even where its name does not
     try:
-        with os.fdopen(os.open(temporary, _NEW, 0o644, dir_fd=folder), "wb") as stream:
-            yield stream
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        with new_file(path) as made:
+            yield made.stream
+            made.keep(path, durable=False)
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
         if not force:
             os.unlink(name, dir_fd=folder)
         raise

@@ -35,6 +35,10 @@ def disk_error(error: OSError) -> DiskError | None:
     if error.errno == errno.ENOENT and not _has_current_folder():
         return DiskError("FolderUnusable", "the current folder is gone", "cd into a folder that is there")
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    folder, _, name = where.rpartition(os.sep)
+    # A file gets its own name when it is whole; until then the folder says more.
+    if name.startswith(".") and name.endswith(".tmp"):
+        where = folder
     if error.errno in FULL:
         what = where or "what was to be written, or printed, did not fit"
         return DiskError(
@@ -42,10 +46,6 @@ def disk_error(error: OSError) -> DiskError | None:
             f"no space left: {what}",
             "make room, then try again; `reprise store gc` says what it can free",
         )
-    folder, _, name = where.rpartition(os.sep)
-    # A file gets its own name when it is whole; until then the folder says more.
-    if name.startswith(".") and name.endswith(".tmp"):
-        where = folder
     how = _REFUSED.get(error.errno or 0)
     if how is None or not (where or error.errno in _UNNAMED):
         return None

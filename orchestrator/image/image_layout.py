@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest, Hashed, canonical_json
-from orchestrator.durable import fsync_folder, make_folder, temporary_beside, write_bytes, writing
+from orchestrator.durable import make_folder, new_file, write_bytes, writing
 from orchestrator.errors import StoreError
 
 
@@ -51,20 +51,12 @@ class ImageLayout:
         """
         passing = Hashed(chunks)
         make_folder(self._blobs)
-        unnamed = temporary_beside(self._blobs / "stream")
-        try:
-            with writing(unnamed) as stream:
-                stream.writelines(passing)
-            digest, size = passing.digest, passing.size
-            if expected not in (None, digest):
-                unnamed.unlink()
-                return digest, size
-            unnamed.replace(self.path(digest))
-        except BaseException:
-            unnamed.unlink(missing_ok=True)
-            raise
-        fsync_folder(self._blobs)
-        return digest, size
+        with new_file(self._blobs / "stream") as made:
+            made.stream.writelines(passing)
+            digest = passing.digest
+            if expected in (None, digest):
+                made.keep(self.path(digest))
+        return digest, passing.size
 
     def find(self, prefix: str) -> list[Digest]:
         """Every blob whose digest begins with these hex digits, sorted."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from orchestrator.durable import sync_filesystem, temporary_beside
+from orchestrator.durable import new_file, sync_filesystem
 from orchestrator.run.follow import Ended, Parting
 from orchestrator.run.workspace import folders_of
 from orchestrator.settings import Settings
@@ -34,12 +34,9 @@ def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> N
 
 
 def _save(path: Path, value: Value) -> None:
-    temporary = temporary_beside(path)
-    try:
-        temporary.write_bytes(value.model_dump_json().encode())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with new_file(path) as made:
+        made.stream.write(value.model_dump_json().encode())
+        made.keep(path, durable=False)
 
 
 def save_parting(settings: Settings, run: str, attempt: int, parting: Parting) -> None:

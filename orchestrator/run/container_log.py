@@ -99,15 +99,27 @@ class LogPump:
                 if self._abandoned:
                     return
                 self._lines += data.count(b"\n")
-                spool = _add(spool, stream, data, self._shown)
+                spool = self._add(spool, stream, data)
             # Otherwise the container may still write: the engine went away.
             if heard_all and self._dead.wait(AGAIN):
-                _close(spool, done=True)
+                self._close(spool, done=True)
                 return
         except (EngineError, OSError) as error:
             self._shown.note(f"the log goes on from the engine's own: {error}")
         if spool is not None:
             self._take_the_rest(spool)
+
+    def _add(self, spool: LogSpool | None, stream: int, data: bytes) -> LogSpool | None:
+        """Write to the spool. None when that fails: the pipe must still be emptied."""
+        if spool is None:
+            return None
+        try:
+            spool.add(stream, data)
+        except OSError as error:
+            self._shown.note(f"the log cannot be written down any more: {error.strerror}")
+            self._close(spool, done=False)
+            return None
+        return spool
 
     def _take_the_rest(self, spool: LogSpool) -> None:
         log = _EngineLog(self._engine, self._container, spool, self._bounded, lambda: self._abandoned)
@@ -118,18 +130,31 @@ class LogPump:
             except EngineError as error:
                 if dead:
                     self._shown.note(f"the log broke off: {error.message}")
-                    _close(spool, done=False)
+                    self._close(spool, done=False)
                     return
             except OSError as error:
                 self._shown.note(f"the log cannot be written down: {error.strerror}")
                 return
             if dead:
-                _close(spool, done=True)
+                self._close(spool, done=True)
                 return
             self._dead.wait(AGAIN)
 
+    def _close(self, spool: LogSpool | None, *, done: bool) -> None:
+        """Where it cannot be marked as whole, whoever collects it asks the engine for the rest once more."""
+        if spool is not None:
+            try:
+                spool.close(done=done)
+            except OSError as error:
+                self._shown.note(f"the log cannot be written down: {error.strerror}")
+
     def _pass_on(self, folder: Path) -> None:
-        reader = SpoolReader(folder)
+        try:
+            self._pass_all_on(SpoolReader(folder))
+        except OSError as error:
+            self._shown.note(f"the log cannot be shown any more: {error.strerror}")
+
+    def _pass_all_on(self, reader: SpoolReader) -> None:
         while True:
             over = self._over.is_set()
             for missed, data in reader.more():
@@ -147,24 +172,6 @@ def _attach(engine: Engine, container: str, shown: Shown) -> Iterator[tuple[int,
     except EngineError as error:
         shown.note(f"{error.message}; its log is read from the engine instead")
         return None
-
-
-def _add(spool: LogSpool | None, stream: int, data: bytes, shown: Shown) -> LogSpool | None:
-    """Write to the spool. None when that fails: the pipe must still be emptied."""
-    if spool is None:
-        return None
-    try:
-        spool.add(stream, data)
-    except OSError as error:
-        shown.note(f"the log cannot be written down any more: {error.strerror}")
-        _close(spool, done=False)
-        return None
-    return spool
-
-
-def _close(spool: LogSpool | None, *, done: bool) -> None:
-    if spool is not None:
-        spool.close(done=done)
 
 
 def _join(thread: threading.Thread, size: Callable[[], int]) -> None:

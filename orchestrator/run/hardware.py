@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.durable import fsync_folder, write_bytes
+from orchestrator.durable import locked, new_file
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run.attempt_model import Fingerprint, Readback
 from orchestrator.run.engine.engine_info import EngineInfo
@@ -261,14 +261,10 @@ def identity_key(settings: Settings) -> bytes:
     path = settings.home / "identity.key"
     if not path.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
-        mine = path.with_name(f".identity.{secrets.token_hex(6)}")
-        write_bytes(mine, secrets.token_bytes(32), mode=0o600)
-        try:
-            with suppress(FileExistsError):  # another process was first: its key is everybody's
-                path.hardlink_to(mine)
-        finally:
-            mine.unlink()
-        fsync_folder(path.parent)
+        with locked(path.parent), new_file(path, 0o600) as made:
+            if not path.exists():
+                made.stream.write(secrets.token_bytes(32))
+                made.keep(path)
     return path.read_bytes()
 
 

@@ -51,14 +51,11 @@ class KnownHashes:
 
     def moment(self) -> int:
         """Now, in nanoseconds, by the clock that dates files. 0: it cannot be told, and none is kept."""
-        probe = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}")
+        clock = self.path.with_name(f"{self.path.name}.clock")  # one file for all, so that no kill leaves one
         try:
             make_folder(self.path.parent)
-            probe.touch(0o600)
-            try:
-                return probe.stat().st_mtime_ns
-            finally:
-                probe.unlink()
+            clock.touch(0o600)
+            return clock.stat().st_mtime_ns  # or of one more touch since: before anything is read, too
         except OSError:
             return 0
 

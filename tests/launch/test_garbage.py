@@ -261,6 +261,17 @@ def test_what_a_killed_batch_left_goes_and_is_counted(session: Session) -> None:
     assert not left.exists()
 
 
+def test_a_file_by_which_a_killed_command_asked_for_the_time_goes(session: Session) -> None:
+    assert isinstance(session.store, BlobStore)
+    session.store.put_bytes(b"x")
+    temporaries = session.store.folder / "tmp"
+    for name in ("0123456789abcdef", "fedcba9876543210"):
+        (temporaries / name).touch()
+    os.utime(temporaries / "0123456789abcdef", (0, 0))
+    collect(session, DAY, lambda _: None)
+    assert [path.name for path in temporaries.iterdir()] == ["fedcba9876543210"], "that one asks just now"
+
+
 def test_the_share_that_was_looked_at_grows(session: Session) -> None:
     with session.store.batch() as batch:
         for number in range(1200):

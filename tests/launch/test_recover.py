@@ -12,6 +12,7 @@ from support.records import new_run
 
 from orchestrator.launch.dispatch.dispatch_run import Standing
 from orchestrator.launch.execute import dispatch_turn, recover
+from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import Wanted
@@ -88,3 +89,16 @@ def test_a_home_that_cannot_be_written_starts_nothing(session: Session, started:
     session.settings.attempts.write_text("no folder")
     looks(session)
     assert started == []
+
+
+def test_locks_of_runs_that_never_came_to_be_are_removed(session: Session) -> None:
+    """A kill between the lock and the row leaves one, and nothing else ever looks for it."""
+    attempts = session.settings.attempts
+    attempts.mkdir(parents=True)
+    left, held, others = "0123456789abcdef", "fedcba9876543210", ("dispatch.lock", "worker.lock")
+    for name in (f"{left}.lock", *others):
+        (attempts / name).touch()
+    with run_lock(session.settings, held):
+        found = list(recover._locks(session, False))
+        assert [(one.run, one.removed) for one in found] == [(left, True)]
+        assert {path.name for path in attempts.iterdir()} == {f"{held}.lock", *others}

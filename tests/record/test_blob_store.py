@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import obstore
 import pytest
 from support.failing_disk import Torn
 from support.services import S3Server
@@ -460,6 +461,21 @@ def test_a_collection_that_was_killed_is_not_waited_for_for_ever(
     digest = far.put_bytes(b"x")
     assert far.at_work() == set()
     assert far.read(digest) == b"x"
+
+
+@only_bucket
+def test_trials_of_commands_that_were_killed_go_after_a_day(place: Place, far: BucketStore) -> None:
+    names = [f"{kind}/{age}" for kind in ("trial", "clock") for age in ("old", "young")]
+    for name in names:
+        obstore.put(far.client, name, b"now")
+    past = (datetime.now(UTC) - timedelta(days=2)).timestamp()
+    for name in names:
+        if name.endswith("old"):
+            os.utime(place.root / name, (past, past))
+    place.touched()
+    assert far.clean() == 6
+    assert far.clean() == 0
+    assert [name for name in names if (place.root / name).exists()] == ["trial/young", "clock/young"]
 
 
 @only_bucket

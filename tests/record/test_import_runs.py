@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import OperationalError
 from support.ledger_checks import every_run, wrong
 from support.records import new_run
 
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import RecordError, UsageError
 from orchestrator.record.ledger import row_evidence
 from orchestrator.record.record import Record
 from orchestrator.record.schema import tables
+from orchestrator.record.transfer import import_runs
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest, read_input
@@ -123,6 +126,21 @@ def test_a_trial_writes_nothing(record: Record, pair: list[Carried]) -> None:
     with pytest.raises(UsageError, match="is a rerun of"):
         record.transfer.try_in(lambda: pair[1:], SOURCE)
     assert rows(record) == before
+
+
+def test_a_trial_on_a_full_disk_says_so(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite has undone everything by itself then, the savepoint of the trial, too."""
+
+    def full(connection: Connection, *_: object) -> None:
+        connection.exec_driver_sql("ROLLBACK")
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(import_runs, "bring_in", full)
+    with pytest.raises(
+        OperationalError if record.address.startswith("postgres") else RecordError, match="disk is full"
+    ):
+        record.transfer.try_in(lambda: iter(()), SOURCE)
+    assert record.ledger.head().size == 0
 
 
 def test_a_verdict_that_came_later_is_added(record: Record, elsewhere: Record, pair: list[Carried]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,43 @@ def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Pl
     assert sink.blobs[log.digest].startswith(
         b"heard\n\n[reprise: the rest could not be read: no such container]"
     )
+
+
+class Told:
+    """Who is shown a log."""
+
+    def __init__(self) -> None:
+        self.data, self.notes = b"", list[str]()
+
+    def log(self, data: bytes) -> None:
+        self.data += data
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.usefixtures("doubled")
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("fails", ["close", "more"])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_disk_that_fails_under_a_log_is_told_and_the_engine_has_the_rest(
+    plan: Plan, sink: Any, monkeypatch: pytest.MonkeyPatch, fails: str, fresh: bool
+) -> None:
+    """Such as one that is full when the log is to be marked as whole."""
+    told = Told()
+
+    def fail(*_: object, **_how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    attached = [(1, line) for line in LINES]
+    monkeypatch.setattr(container_log, "attached_output", lambda *_: iter(attached))
+    with monkeypatch.context() as away:
+        away.setattr(log_spool.LogSpool if fails == "close" else log_spool.SpoolReader, fails, fail)
+        pump = container_log.LogPump(Engine(LINES), plan, told, fresh=fresh)  # type: ignore[arg-type]
+        pump.ended()
+    assert [note for note in told.notes if "No space left" in note] == told.notes != []
+    log = read_log(Engine(LINES), plan, sink)  # type: ignore[arg-type]
+    assert sink.blobs[log.digest] == b"".join(LINES)
 
 
 @pytest.mark.usefixtures("doubled")

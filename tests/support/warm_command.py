@@ -32,6 +32,7 @@ from pydantic import BaseModel
 from orchestrator.record.record import open_record
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.settings import load
+from support import syscall_faults
 from support.fresh_record import plant
 from support.records import finish_run, full_result, new_run
 from support.shared_statements import share_statements
@@ -152,6 +153,8 @@ def _become(asked: dict[str, Any], files: list[int]) -> list[str]:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
+    if (place := os.environ.pop(syscall_faults.VARIABLE, None)) is not None:
+        syscall_faults.ask(place)
     return list(asked["words"])
 
 

@@ -25,12 +25,13 @@ from orchestrator.audit.exports.run_proofs import run_proofs
 from orchestrator.audit.findings import Progress
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import CHUNK, Digest, canonical_json
-from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside
+from orchestrator.durable import fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import leaf_hash
 from orchestrator.record.ledger.snapshot import Snapshot
 from orchestrator.record.store.blob_store import AbsentBlobError
+from orchestrator.scratch import scratch_folder
 from orchestrator.value import Value
 
 _AUDIT = "`reprise audit` says what it is; an export of a damaged record would prove nothing"
@@ -56,20 +57,19 @@ def export(session: Session, folder: Path, progress: Progress, *, blobs: bool = 
     folder = folder.absolute()
     if os.path.lexists(folder):
         raise UsageError(f"{folder} is there already", "name a folder that is not: it is written as a whole")
-    temporary = temporary_beside(folder)
     try:
         make_folder(folder.parent)
-        temporary.mkdir(mode=0o755)
-        done = _write(session, temporary, progress, with_blobs=blobs)
-        sync_filesystem(temporary)
-        temporary.rename(folder)
+        with scratch_folder(".reprise-ledger-", folder.parent) as above:
+            made = above / "whole"
+            made.mkdir(mode=0o755)
+            done = _write(session, made, progress, with_blobs=blobs)
+            sync_filesystem(made)
+            made.rename(folder)
         fsync_folder(folder.parent)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be written: {error.strerror}", "name a folder that you may write, with room"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return done.model_copy(update={"folder": folder})
 
 

@@ -9,10 +9,8 @@ that tag and adds the manifest.
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest, canonical_json
@@ -22,6 +20,7 @@ from orchestrator.image.registry.fetch_manifest import read_manifest
 from orchestrator.image.registry.push import push, put_manifest
 from orchestrator.image.registry.registry_answers import RegistryAnswer, read_json
 from orchestrator.image.registry.registry_client import AbsentError, Client
+from orchestrator.scratch import scratch_folder
 
 MEDIA_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_EMPTY = "application/vnd.oci.empty.v1+json"
@@ -57,8 +56,8 @@ def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations:
         ) from error
     manifest = _manifest(_descriptor(MEDIA_MANIFEST, image), kind, data, annotations)
     blob = Digest.of(data)
-    with tempfile.TemporaryDirectory(prefix="reprise-") as folder:
-        path = Path(folder, "data")
+    with scratch_folder("reprise-attached-") as folder:
+        path = folder / "data"
         path.write_bytes(data)
         # For the registry it is an image with one layer.
         layer = Layer(kind=LayerKind.WHEEL, digest=blob, diff_id=blob, size=len(data), path=path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -33,6 +32,7 @@ from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch
 from orchestrator.record.runs.unreadable_rows import unreadable
 from orchestrator.record.transfer.import_runs import Carried
+from orchestrator.scratch import scratch_folder
 from orchestrator.spec.inputs import listing, open_input
 from orchestrator.value import Value
 
@@ -101,9 +101,9 @@ def _inputs(
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="reprise-export-") as folder:
+    with scratch_folder("reprise-export-") as folder:
         try:
-            yield Path(folder)
+            yield folder
         except OSError as error:
             hint = hint_after(error, "make room on the disk")
             raise StoreError(f"the bundle could not be written: {error}", hint) from error

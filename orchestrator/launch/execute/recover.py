@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +22,8 @@ from orchestrator.run.attempt_model import State
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_RUN
 from orchestrator.run.hardware import box_id, home_id
 from orchestrator.value import Value
+
+_RUN = re.compile("[0-9a-f]{16}")  # an id, in the name of its lock: there are others
 
 
 class Adopted(Value):
@@ -194,13 +197,17 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
 
 
 def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
-    """Lock files whose holders were killed; taking the lock and leaving it again removes the file."""
+    """Lock files whose holders were killed, also before the run had its row; taking the lock and leaving it
+    again removes the file."""
     attempts = session.settings.attempts
     for path in sorted(attempts.glob("*.lock")):
-        if not _is_over(session, path.stem.partition("-")[0]):
+        run = path.stem.partition("-")[0]
+        began = session.record.state(run) is not None or not _RUN.fullmatch(run)
+        if began and not _is_over(session, run):
             continue
         removed = False
         if not dry_run:
             with run_lock(session.settings, path.stem) as removed:
                 pass
-        yield Leftover(kind="lock", name=path.name, run=path.stem, removed=removed)
+        if began or removed:  # else it is somebody's who is about to submit
+            yield Leftover(kind="lock", name=path.name, run=path.stem, removed=removed)

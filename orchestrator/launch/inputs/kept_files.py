@@ -7,16 +7,15 @@ digests go into a file on disk: a thousand folders of a hundred thousand files w
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
-from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.launch.session import Session
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.record.store.input_trees import files_of, is_folder
+from orchestrator.scratch import scratch_folder
 
 
 class KeptFiles:
@@ -49,8 +48,8 @@ def kept_files(
     StoreError: a list is damaged, so nothing says what it names; with `damaged` it is left out.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="reprise-lists-") as folder,
-        closing(sqlite3.connect(Path(folder) / "files", isolation_level=None)) as connection,
+        scratch_folder("reprise-lists-") as folder,
+        closing(sqlite3.connect(folder / "files", isolation_level=None)) as connection,
     ):
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("BEGIN")  # never committed: the file goes when all is read

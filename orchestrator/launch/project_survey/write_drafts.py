@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
-from orchestrator.durable import fsync_folder, temporary_beside
+from orchestrator.durable import fsync_folder, new_file
 from orchestrator.errors import UsageError
 
 
@@ -27,15 +28,16 @@ def write_drafts(folder: Path, texts: Mapping[str, str]) -> None:
     UsageError: one of them is there, or the folder cannot be written. Then none of them is new.
     """
     refuse_existing_drafts(folder, texts)
-    staged: dict[Path, Path] = {}
     written: list[Path] = []
     try:
-        for name, text in texts.items():
-            place = folder / name
-            staged[place] = _stage(place, text.encode())
-        for place, temporary in staged.items():
-            os.link(temporary, place)  # fails where the name has appeared meanwhile
-            written.append(place)
+        with ExitStack() as staged:
+            files = {folder / name: staged.enter_context(new_file(folder / name, 0o666)) for name in texts}
+            for place, text in zip(files, texts.values(), strict=True):
+                files[place].stream.write(text.encode())
+                files[place].make_durable()
+            for place, made in files.items():
+                made.keep(place, replace=False, durable=False)  # fails where the name appeared meanwhile
+                written.append(place)
     except BaseException as error:  # an interrupt leaves none of them, too
         for place in written:
             place.unlink(missing_ok=True)
@@ -43,20 +45,4 @@ def write_drafts(folder: Path, texts: Mapping[str, str]) -> None:
             raise
         raise UsageError(f"cannot write into {folder}: {error.strerror}", "nothing was written") from error
     finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
         fsync_folder(folder)
-
-
-def _stage(place: Path, data: bytes) -> Path:
-    temporary = temporary_beside(place)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary

@@ -55,6 +55,7 @@ _ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,62})(?:/(?P<
 _LIES = "look at the server: its disk, what stands between, its log"
 _AT_WORK = "gc/"
 _LEDGERS = "ledgers/"
+_TRIAL, _CLOCK = "trial/", "clock/"
 
 
 class BucketStore(Store):
@@ -72,9 +73,8 @@ class BucketStore(Store):
         self._bucket, self._prefix = match["bucket"], (match["prefix"] or "").strip("/")
         self._ranges = True  # until the server turns out to ignore them
         self._reads = RangedReads()
-        self._clock: tuple[datetime, float] | None = (
-            None  # the server's, and the monotonic one at that moment
-        )
+        # The server's, and the monotonic one at that moment.
+        self._clock: tuple[datetime, float] | None = None
         self._until: float | None = None  # on the monotonic clock: removals may begin
 
     @cached_property
@@ -223,7 +223,7 @@ class BucketStore(Store):
         import obstore
 
         if self._clock is None:
-            name = f"clock/{secrets.token_hex(8)}"
+            name = f"{_CLOCK}{secrets.token_hex(8)}"
             with self._translated("asking for the time"):
                 obstore.put(self.client, name, b"now")
                 self._clock = obstore.head(self.client, name)["last_modified"], time.monotonic()
@@ -255,7 +255,7 @@ class BucketStore(Store):
         """Under a name that no blob has, so that no collection is needed afterwards."""
         import obstore
 
-        name, data = f"trial/{secrets.token_hex(8)}", secrets.token_bytes(32)
+        name, data = f"{_TRIAL}{secrets.token_hex(8)}", secrets.token_bytes(32)
         with self._translated("trying it"):
             obstore.put(self.client, name, data)
             try:
@@ -336,7 +336,17 @@ class BucketStore(Store):
         return True
 
     def clean(self) -> int:
-        return remove_dead(self.spool)
+        """What killed commands left on this box, and trials of theirs that are older than a day."""
+        import obstore
+
+        limit, size = self.now() - LONGEST, remove_dead(self.spool)
+        with self._translated("removing trials of killed commands"):
+            for place in (_TRIAL, _CLOCK):
+                for page in obstore.list(self.client, prefix=place):
+                    old = {one["path"]: one["size"] for one in page if one["last_modified"] < limit}
+                    obstore.delete(self.client, list(old))
+                    size += sum(old.values())
+        return size
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

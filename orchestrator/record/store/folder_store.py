@@ -14,10 +14,9 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,8 +37,10 @@ from orchestrator.record.store.blob_store import (
 from orchestrator.record.store.folder_batch import FolderBatch
 from orchestrator.record.store.process_folder import entries_of, remove_dead
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
+from orchestrator.scratch import scratch_folder
 
 _ASIDE = "gone-"
+_ASKED = timedelta(hours=1)  # longer than anybody takes to ask for the time
 
 
 class _BlobFile(io.FileIO):
@@ -133,8 +134,8 @@ class BlobStore(Store):
             self.verify(digest)
             yield self.path(digest)
             return
-        with tempfile.TemporaryDirectory(prefix="reprise-") as above:
-            yield self.copied(digest, Path(above))
+        with scratch_folder("reprise-blob-") as above:
+            yield self.copied(digest, above)
 
     @contextmanager
     def unowned_batch(self) -> Iterator[FolderBatch]:
@@ -166,7 +167,7 @@ class BlobStore(Store):
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
         return {name: text for name, text in found.items() if not name.endswith(".tmp")}
 
     def now(self) -> datetime:
@@ -180,7 +181,9 @@ class BlobStore(Store):
                 finally:
                     path.unlink()
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"{self.folder} cannot be written: {error.strerror or error}", hint_for(error)
+            ) from error
 
     def blobs(self) -> Iterator[Stored]:
         try:
@@ -193,7 +196,7 @@ class BlobStore(Store):
                 for blob in below:
                     yield from self._stored("sha256", name, blob)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
 
     def _names(self, *folders: str) -> list[str]:
         try:
@@ -229,7 +232,9 @@ class BlobStore(Store):
         except (FileNotFoundError, AbsentBlobError):  # another collection's, or put back by it
             return False
         except OSError as error:
-            raise StoreError(f"blob {digest} cannot be removed: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"blob {digest} cannot be removed: {error.strerror or error}", hint_for(error)
+            ) from error
         return True
 
     def _put_back(self, aside: Path, digest: Digest) -> None:
@@ -241,18 +246,25 @@ class BlobStore(Store):
 
     def clean(self) -> int:
         """A blob that a killed `remove` put aside comes back: a batch may have met it. Anything there but a
-        plain file was put there by hand, and is removed.
+        plain file was put there by hand, and is removed. So is a file by which a killed `now` asked.
         """
         try:
             with self.opened("tmp") as parent:
+                limit = (self.now() - _ASKED).timestamp()
                 for aside in entries_of(parent):
                     if aside.name.startswith(_ASIDE):
                         self._tidy(aside)
+                        continue
+                    with suppress(FileNotFoundError, PermissionError):  # another process's, or user's
+                        if stat.S_ISREG((found := aside.lstat()).st_mode) and found.st_mtime < limit:
+                            aside.unlink()
                 return remove_dead(parent)
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be tidied: {error}", hint_for(error)) from error
+            raise StoreError(
+                f"{self.folder} cannot be tidied: {error.strerror or error}", hint_for(error)
+            ) from error
 
     def _tidy(self, aside: Path) -> None:
         # Another living collection's file may go meanwhile. Another user's, and a folder, stay.

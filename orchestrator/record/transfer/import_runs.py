@@ -226,12 +226,14 @@ def bring_in(
 
 
 def try_in(connection: Connection, items: Callable[[], Iterable[Carried]], source: Digest) -> None:
-    """Raise what `bring_in` would; nothing stays written."""
+    """Raise what `bring_in` would; nothing stays written.
+
+    After an error the caller's transaction undoes it: a database whose disk is full has done so already, and
+    has no savepoint any more.
+    """
     attempt = connection.begin_nested()
-    try:
-        bring_in(connection, items, "", source)
-    finally:
-        attempt.rollback()
+    bring_in(connection, items, "", source)
+    attempt.rollback()
 
 
 def _write(connection: Connection, item: Carried, by: str, source: Digest) -> None:

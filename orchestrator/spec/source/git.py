@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import BinaryIO, Self
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.redaction import bare_remote
+from orchestrator.scratch import scratch_folder
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.spec.source import git_folder
 from orchestrator.spec.source.git_folder import GitFolder
@@ -80,8 +82,8 @@ class Repository:
         git_folder.refuse_special_files(found, folder)
         self.folder, self.there, self.prefix = folder, found, prefix
         self.remote: str | None = None
-        self._stand_in = tempfile.TemporaryDirectory(prefix="reprise-git-", ignore_cleanup_errors=True)
-        stand_in = Path(self._stand_in.name)
+        self._held = ExitStack()
+        self._stand_in = stand_in = self._held.enter_context(scratch_folder("reprise-git-"))
         self._environ = {name: os.environ[name] for name in _PASSED if name in os.environ} | _ENVIRON
         self._environ |= {"GIT_DIR": str(stand_in), "GIT_OBJECT_DIRECTORY": str(found.common / "objects")}
         if found.top is not None:
@@ -104,7 +106,8 @@ class Repository:
         self.close()
 
     def close(self) -> None:
-        self._stand_in.cleanup()
+        with suppress(OSError):  # else it goes with the next one's
+            self._held.close()
 
     def _read_settings(self, path: Path) -> dict[str, str]:
         """The settings of a file, but not of files that it includes; section and key in lower case."""
@@ -235,7 +238,7 @@ class Repository:
         git does not read a file whose size and times are those in the index: it takes it for unchanged. So
         whoever wrote an index, or set core.trustCtime, could pass other files off as those of a commit.
         """
-        index, original = Path(self._stand_in.name) / "index", self.there.own / "index"
+        index, original = self._stand_in / "index", self.there.own / "index"
         if original.exists():
             # The copy keeps its time: git compares the bytes of files that changed in the same tick.
             shutil.copy2(original, index)

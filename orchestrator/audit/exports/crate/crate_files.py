@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import IO, BinaryIO, NamedTuple
 from urllib.parse import quote
 
 from orchestrator.digest import Digest, checked_chunks
-from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside, writing
+from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.read_source_layer import source_files
 from orchestrator.image.image_layout import ImageLayout
@@ -28,6 +27,7 @@ from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
+from orchestrator.scratch import scratch_folder
 from orchestrator.spec.inputs import folder_digest, listing, open_input
 
 METADATA = "ro-crate-metadata.json"
@@ -254,24 +254,21 @@ def _folder(target: Path) -> Iterator[Put]:
     """Written under another name, so that nobody finds half a crate, or puts a link into it."""
     target = target.absolute()
     make_folder(target.parent)
-    temporary = temporary_beside(target)
-    temporary.mkdir(mode=0o700)
+    with scratch_folder(".reprise-crate-", target.parent) as above:
+        made = above / "whole"
+        made.mkdir()
 
-    def put(path: str, size: int, chunks: Iterable[bytes]) -> Iterator[int]:  # noqa: ARG001  (a zip needs it)
-        file = temporary / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("xb") as stream:
-            for chunk in chunks:
-                yield stream.write(chunk)
+        def put(path: str, size: int, chunks: Iterable[bytes]) -> Iterator[int]:  # noqa: ARG001  (a zip needs it)
+            file = made / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("xb") as stream:
+                for chunk in chunks:
+                    yield stream.write(chunk)
 
-    try:
         yield put
-        temporary.chmod(0o755)
-        sync_filesystem(temporary)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        made.chmod(0o755)
+        sync_filesystem(made)
+        made.rename(target)
     fsync_folder(target.parent)
 
 
