@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import Any, BinaryIO
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.reprise\.tmp", re.DOTALL)
 _looked_through: set[tuple[str, int, int]] = set()  # folders: path, device, inode
+# Of file systems that other machines write to, too: NFS, CIFS, SMB, FUSE, Ceph, Lustre, GPFS. See statfs(2).
+_SHARED_TYPES = {0x6969, 0xFF534D42, 0xFE534D42, 0x65735546, 0x00C36400, 0x0BD00BD0, 0x47504653}
+_STILL_WRITTEN = 600  # seconds since the last write, in which a file there may still have a maker
 
 
 def fsync_file(file: Path) -> None:
@@ -150,11 +154,21 @@ def _remove_unlocked(path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not _maybe_written(fd, found):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     finally:
         os.close(fd)
+
+
+def _maybe_written(fd: int, found: os.stat_result) -> bool:
+    """Whether another machine may be writing a file although it holds no lock that can be seen here: a mount
+    may keep locks to itself (`nolock`, `local_lock` of NFS).
+    """
+    if time.time() - found.st_mtime > _STILL_WRITTEN:
+        return False
+    said = (ctypes.c_long * 32)()  # struct statfs: 120 bytes, the type first
+    return ctypes.CDLL(None).fstatfs(fd, said) != 0 or said[0] & 0xFFFFFFFF in _SHARED_TYPES
 
 
 @contextmanager

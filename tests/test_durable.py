@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import multiprocessing
@@ -9,6 +10,7 @@ import os
 import resource
 import signal
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -133,6 +135,22 @@ def test_what_a_killed_process_left_goes_with_the_next_write_into_its_folder(tmp
     assert all(other.read_bytes() == b"not ours" for other in others)
     living.kill()
     living.join()
+
+
+def test_where_locks_of_other_machines_may_be_unseen_a_file_stays_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (ctypes.c_long * 32)()
+    assert ctypes.CDLL(None).statfs(os.fsencode(tmp_path), said) == 0
+    left = tmp_path / ".a.0123456789ab.reprise.tmp"
+    left.write_bytes(b"half")
+    monkeypatch.setattr(durable, "_SHARED_TYPES", {said[0] & 0xFFFFFFFF})
+    for name, stays in (("just written", True), ("long ago", False)):
+        monkeypatch.setattr(durable, "_looked_through", set())
+        if not stays:
+            os.utime(left, (time.time() - 3600,) * 2)
+        write_bytes(tmp_path / name, b"whole")
+        assert left.exists() is stays
 
 
 def test_a_file_that_somebody_takes_for_a_left_one_is_made_anew(
