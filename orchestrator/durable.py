@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -116,10 +115,10 @@ class NewFile:
 @contextmanager
 def new_file(path: Path, mode: int = 0o644) -> Iterator[NewFile]:
     """A file in the folder of `path` that has no name of its own until it is kept. A crash keeps nothing."""
-    _remove_left(path.parent)
     fd, temporary = _locked_file(path, mode)
     with io.BufferedWriter(_NamedFile(fd, temporary)) as stream:  # and the lock is held until it is closed
         try:
+            _remove_left(path.parent, os.fstat(fd).st_mtime)
             yield NewFile(stream, temporary)
         finally:
             temporary.unlink(missing_ok=True)
@@ -137,8 +136,11 @@ def _locked_file(path: Path, mode: int) -> tuple[int, Path]:
         os.close(fd)
 
 
-def _remove_left(folder: Path) -> None:
-    """Remove temporary files that processes left in a folder which were killed; looked for once only."""
+def _remove_left(folder: Path, now: float) -> None:
+    """Remove temporary files that processes left in a folder which were killed; looked for once only.
+
+    `now` is the time of a file that was just made there: the file system's own clock.
+    """
     found = folder.stat()
     looked = (str(folder), found.st_dev, found.st_ino)
     if looked in _looked_through:
@@ -147,26 +149,25 @@ def _remove_left(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:  # a folder may be closed to readers
         for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
             with suppress(OSError):  # another user's, in use, or removed by another process just now
-                _remove_unlocked(folder / name)
+                _remove_unlocked(folder / name, now)
 
 
-def _remove_unlocked(path: Path) -> None:
+def _remove_unlocked(path: Path, now: float) -> None:
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not _maybe_written(fd, found):
+        young = now - found.st_mtime < _STILL_WRITTEN and _on_shared_system(fd)
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not young:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     finally:
         os.close(fd)
 
 
-def _maybe_written(fd: int, found: os.stat_result) -> bool:
-    """Whether another machine may be writing a file although it holds no lock that can be seen here: a mount
-    may keep locks to itself (`nolock`, `local_lock` of NFS).
+def _on_shared_system(fd: int) -> bool:
+    """Whether another machine may write to a file and hold no lock that can be seen here: a mount may keep
+    locks to itself (`nolock`, `local_lock` of NFS).
     """
-    if time.time() - found.st_mtime > _STILL_WRITTEN:
-        return False
     said = (ctypes.c_long * 32)()  # struct statfs: 120 bytes, the type first
     return ctypes.CDLL(None).fstatfs(fd, said) != 0 or said[0] & 0xFFFFFFFF in _SHARED_TYPES
 
