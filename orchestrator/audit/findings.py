@@ -69,8 +69,8 @@ MEANINGS: dict[Kind, str] = {
     Kind.ROW_UNACCOUNTED: "a row that the ledger knows nothing of: it was put in by hand",
     Kind.BLOB_MISSING: "the record names bytes that the store does not have: nobody can show or compare them",
     Kind.BLOB_ALTERED: "stored bytes are not those of their name: altered, or the disk is damaged",
-    Kind.BLOB_UNNAMED: "bytes that no row names: a killed run left them, or a row was taken away; `reprise store "
-    "gc` removes those that the ledger does not name either",
+    Kind.BLOB_UNNAMED: "bytes that no row names: a killed run left them, or a row was taken away; "
+    "`reprise store gc` removes those that the ledger does not name either",
     Kind.LAYER_ALTERED: "a part of an image on this box is not the bytes of its digest; remove the file: it "
     "is assembled or pulled again",
     Kind.IMAGE_CLAIM: "the image's settings are not what its own program gives: it was not assembled from it",
