@@ -99,6 +99,7 @@ def small(make) -> tuple[Session, Base]:
     return make()
 
 
+@pytest.mark.acceptance
 def test_two_makings_give_one_digest_and_leave_nothing_in_the_engine(small, make):
     client = docker.from_env(version="auto")
     session, base = small

@@ -64,6 +64,7 @@ def submit_and_rerun(installed: Path, box: Box, folder: Path) -> None:
     assert (first["state"], again["verdict"]["outcome"]) == ("succeeded", "identical")
 
 
+@pytest.mark.acceptance
 def test_a_script_is_drafted_run_and_rerun(installed: Path, box: Box, tmp_path: Path) -> None:
     """From `reprise init`: its recipes, its lock and its payload come from the wheel alone."""
     folder = job(tmp_path / "job")

@@ -186,6 +186,7 @@ def test_what_cannot_be_removed_is_said_and_is_nobodys_result(somebody: Somebody
     assert somebody.type("history").returncode == 0
 
 
+@pytest.mark.acceptance
 def test_files_of_tensors_are_looked_into(somebody: Somebody) -> None:
     script = "import os, torch; torch.save({'w': torch.tensor(list(os.urandom(8)))}, 'model.pt')"
     job = write_job(somebody.home / "tensors", script)

@@ -85,7 +85,7 @@ elif __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 @pytest.mark.torch
 def test_torch_and_the_workers_of_loaders_too(image: Any, tmp_path: Path) -> None:
     """Forked, spawned or of a forkserver, the workers give the same batches, and all is the same again."""

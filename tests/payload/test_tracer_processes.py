@@ -218,7 +218,7 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance
 def test_torchrun_with_two_ranks(image: Any, tmp_path: Path) -> None:
     script = tmp_path / "ranks.py"
     script.write_text(RANK)
