@@ -23,10 +23,11 @@ ADDRESSES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
 )
 
-_SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
-# user@, user:password@; also a password with an unquoted slash, which cannot be a port.
+# user@, user:password@; also a password with an unquoted slash, which cannot be a port. A job chooses the
+# text, so it is looked for from `://` on, not from each letter of a long word; what may hold all is bounded.
 _USERINFO = re.compile(
-    rf"{_SCHEME}(?:[^\s/?#@'\"]*@(?:[^\s/?#'\"]*@)?|[^\s/:@'\"]*:(?!\d{{1,5}}/)[^\s'\"]*@)"
+    r"(?<=[A-Za-z0-9+.-])://"
+    r"(?:[^\s/?#@'\"]*@(?:[^\s/?#'\"]*@)?|[^\s/:@'\"]*:(?!\d{1,5}/)[^\s'\"]{0,512}@)"
 )
 _NAMED = re.compile(
     r"(?i)(?P<name>\b(?:\w*(?:password|passwd|secret|secret_?(?:access_?)?key|token|api_?key)|pwd|sig|signature"
@@ -48,7 +49,7 @@ def remember(secret: str) -> None:
 def redact(text: str) -> str:
     """A text without secrets: in addresses, in `name=value`, in headers, and those that are known."""
     text = redact_known(text)
-    text = _USERINFO.sub(r"\g<scheme>", text)
+    text = _USERINFO.sub("://", text)
     text = _NAMED.sub(lambda match: f"{match['name']}{STARS}", text)
     return _HEADER.sub(lambda match: f"{match['kind']} {STARS}", text)
 
@@ -73,7 +74,7 @@ def redactor() -> Callable[[str], str]:
 
 def bare_address(url: str) -> str:
     """`scheme://host:port/path` for messages: no user, password, query, fragment or strange characters."""
-    text = _USERINFO.sub(r"\g<scheme>", re.split(r"[?#]", url, maxsplit=1)[0])
+    text = _USERINFO.sub("://", re.split(r"[?#]", url, maxsplit=1)[0])
     text = _UNPRINTED.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 

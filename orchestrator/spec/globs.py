@@ -18,7 +18,7 @@ from functools import lru_cache
 EVERYTHING = "**"
 WILD = frozenset("*?[")
 
-_BRACKET = re.compile(r"\[[!^]?\]?[^\]]*\]")
+_BRACKET = re.compile(r"\[[!^]?\]?[^\]]{0,1000}\]")  # bounded: else each `[` of thousands looks to the end
 
 
 def glob_problem(glob: str) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ HELPER_SECONDS = 60.0  # a helper may ask for a key ring's password
 CHALLENGE = 4096  # characters of what a registry asks for
 CONFIG_LIMIT = 4 << 20  # bytes of Docker's config.json
 
-_FIELD = re.compile(r'(\w+)="([^"]*)"')
+_FIELD = re.compile(r'(?<!\w)(\w+)="([^"]*)"')
 _TOKEN = re.compile(r"[!-~]{1,65536}\Z")
 _IDENTITY = "<token>"  # the user name under which Docker keeps an identity token
 _HELPER = re.compile(r"[A-Za-z0-9._-]+\Z")

@@ -34,7 +34,7 @@ _ATTACHED = 1000  # things of one type at one image
 _ATTACHED_BYTES = 64 << 20
 _LINK = 8192  # characters of a header that are read
 _OWN_TAG = re.compile(r"sha256-[0-9a-f]{64}\.[0-9a-f]{48}\Z")
-_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_NEXT = re.compile(r'<([^<>]+)>\s*;\s*rel="?next"?')
 
 
 class Attached(NamedTuple):

@@ -16,7 +16,7 @@ from orchestrator.launch.locking.requirement_line import RequestedPackage
 MAX_TEXT = 200_000  # characters of the resolver's text that are looked at
 SHOWN_LINES = 30  # of it, behind --verbose
 
-_NAME = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_NAME = r"(?<![a-z0-9-])[a-z0-9]+(?:-[a-z0-9]+)*"
 _VERSIONS = r"(?:(?:===?|!=|<=|>=|<|>|~=)[A-Za-z0-9.*+!]+(?:,(?=[=!<>~]))?)+"
 _DEPENDS = re.compile(
     rf"(?P<who>{_NAME})(?:\[[a-z0-9,-]*\])?(?:{_VERSIONS})? ?(?:depends?|cannot be used\. depend) on "
