@@ -116,7 +116,7 @@ def config_of(team: Team, digest: str) -> str:
 def test_a_byte_flipped_in_the_store_or_the_registry_is_named(
     team: Team, spec: Path, hub: RegistryServer, tmp_path: Path
 ) -> None:
-    run = team.alpha.json("submit", str(spec), "-p", f"word={secrets.token_hex(4)}")
+    run = team.alpha.json("submit", str(spec), "-p", f"word=w{secrets.token_hex(4)}")
     # The store: an output on its way to a person.
     (output,) = run["outputs"]
     flip_file(stored(tmp_path / "store", output["digest"]))

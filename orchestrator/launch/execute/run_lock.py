@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.disk_room import hint_after
 from orchestrator.errors import StoreError
 from orchestrator.settings import Settings
 
@@ -51,7 +52,8 @@ def lock_file(path: Path) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StoreError(f"cannot make the lock {path}: {error.strerror}") from error
+        hint = hint_after(error, "make room, then try again; `reprise store gc` says what it can free")
+        raise StoreError(f"cannot make the lock {path}: {error.strerror}", hint) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
