@@ -156,7 +156,7 @@ def _remove_unlocked(path: Path, now: float) -> None:
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        young = now - found.st_mtime < _STILL_WRITTEN and _on_shared_system(fd)
+        young = now - found.st_mtime < _STILL_WRITTEN and on_shared_system(fd)
         if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not young:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
@@ -164,7 +164,7 @@ def _remove_unlocked(path: Path, now: float) -> None:
         os.close(fd)
 
 
-def _on_shared_system(fd: int) -> bool:
+def on_shared_system(fd: int) -> bool:
     """Whether another machine may write to a file and hold no lock that can be seen here: a mount may keep
     locks to itself (`nolock`, `local_lock` of NFS).
     """

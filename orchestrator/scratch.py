@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.durable import on_shared_system
+
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _PRCTL = ctypes.CDLL(None).prctl
 
@@ -31,7 +33,8 @@ def scratch_folder(prefix: str, above: Path | None = None) -> Iterator[Path]:
     """A folder for as long as it is entered, in `above` or where temporary files go.
 
     Folders of the same prefix that processes left behind which were killed are removed first: their makers
-    hold a lock on them, and the kernel lets go of it.
+    hold a lock on them, and the kernel lets go of it. Not on a network file system: there a lock on a folder
+    is seen by one machine alone.
     """
     place = Path(tempfile.gettempdir()) if above is None else above
     _remove_left(place, prefix)
@@ -54,7 +57,7 @@ def _remove_left(place: Path, prefix: str) -> None:
         with suppress(OSError):  # somebody else's, or removed by another command just now
             held = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if os.fstat(held).st_uid == os.geteuid():
+                if os.fstat(held).st_uid == os.geteuid() and not on_shared_system(held):
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(left)
             finally:

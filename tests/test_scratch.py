@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import scratch
 from orchestrator.scratch import scratch_folder
 
 HOLDS = """
@@ -44,6 +45,16 @@ def test_what_a_killed_command_left_is_removed_by_the_next_and_its_program_ends(
     with scratch_folder("work-", tmp_path) as folder:
         assert list(tmp_path.iterdir()) == [folder]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_network_file_system_nobody_removes_what_another_machine_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work-theirs").mkdir()
+    monkeypatch.setattr(scratch, "on_shared_system", lambda _: True)
+    with scratch_folder("work-", tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["work-theirs"]
 
 
 def test_only_folders_of_that_name_are_removed(tmp_path: Path) -> None:

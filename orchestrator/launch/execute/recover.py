@@ -197,8 +197,9 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
 
 
 def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
-    """Lock files whose holders were killed, also before the run had its row; taking the lock and leaving it
-    again removes the file."""
+    """Lock files whose holders were killed, also before the run had its row. To take a lock and leave it
+    removes the file.
+    """
     attempts = session.settings.attempts
     for path in sorted(attempts.glob("*.lock")):
         run = path.stem.partition("-")[0]

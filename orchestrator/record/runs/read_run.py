@@ -23,7 +23,7 @@ from orchestrator.record.run_record import (
 )
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED, points_in
-from orchestrator.record.runs.run_states import key_of
+from orchestrator.record.runs.run_states import key_of, row_about
 from orchestrator.record.runs.sealed_text import asked_as_text
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
@@ -139,9 +139,7 @@ def logged_run(connection: Connection, run: str) -> LoggedRun:
         .outerjoin(log, log.c.run_id == table.c.id)
         .where(table.c.public_id == run)
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
+    row = row_about(connection, run, query)
     with _readable(run):
         return LoggedRun(
             id=run,
@@ -193,9 +191,7 @@ def _recorded_run(connection: Connection, run: str) -> RunRecord:
         .outerjoin(_original, _original.c.id == table.c.rerun_of)
         .where(table.c.public_id == run)
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
+    row = row_about(connection, run, query)
     plain = fields_from(Submission, table, row._mapping, tables.SUBMITTED)
     plain |= fields_from(Result, table, row._mapping, tables.ENDED)
     below = {name: held.field(_of_run(connection, held.table, row.id)) for name, held in SUBMITTED.items()}
@@ -291,13 +287,9 @@ def stop_asked(connection: Connection, run: str, number: int) -> bool:
 
 def open_run(connection: Connection, run: str) -> OpenRun:
     """What an executor needs, whatever the state. UsageError for an unknown run."""
-    row = connection.execute(_open_runs().where(tables.run.c.public_id == run)).one_or_none()
-    if row is None:
-        raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
-    try:
+    row = row_about(connection, run, _open_runs().where(tables.run.c.public_id == run))
+    with _readable(run):
         return _opened(row)
-    except WRONG as error:
-        raise unreadable(f"run {run}", error) from error
 
 
 def open_runs(connection: Connection, box: str) -> list[OpenRun]:

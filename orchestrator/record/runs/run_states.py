@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Table, delete, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, Select, Table, delete, insert, or_, select, true, update
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record.database.database_clock import now
@@ -255,12 +255,17 @@ def key_of(connection: Connection, run: str) -> int:
 
 def where_it_stands(connection: Connection, run: str) -> tuple[int, int, State]:
     table = tables.run
-    row = connection.execute(
-        select(table.c.id, table.c.attempt, table.c.state).where(table.c.public_id == run)
-    ).one_or_none()
+    query = select(table.c.id, table.c.attempt, table.c.state).where(table.c.public_id == run)
+    row = row_about(connection, run, query)
+    return row.id, row.attempt, row.state
+
+
+def row_about(connection: Connection, run: str, query: Select[Any]) -> Row[Any]:
+    """The one row that a query finds for a run. UsageError for an unknown run."""
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
-    return row.id, row.attempt, row.state
+    return row
 
 
 def _fenced(run: str, number: int, current: int, state: State) -> NoReturn:

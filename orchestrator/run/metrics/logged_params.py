@@ -33,9 +33,7 @@ from orchestrator.spec.program import Program
 
 MAX_FILES = 500  # mlflow has one for each parameter
 MAX_YAML = 1 << 20  # bytes
-MAX_READ = (
-    256 << 20
-)  # bytes of W&B's and TensorBoard's files together, and the rest of the one that is read then
+MAX_READ = 256 << 20  # bytes of W&B's and TensorBoard's files together; the file that passes it is the last
 MAX_TEXT = 1 << 13  # bytes of an mlflow parameter; it takes 6,000 itself
 MAX_PARAMS = 2000  # of one source, and of a run
 MAX_NAME = 200  # characters
