@@ -234,6 +234,7 @@ class Record(Door):
     open_run = reading(read_run.open_run)
     open_runs = reading(read_run.open_runs)
     open_elsewhere = reading(read_run.open_elsewhere)
+    unjudged_reruns = reading(read_run.unjudged_reruns)
     first_waiting = reading(attempts.first_waiting)
     now = reading(database_clock.now)
 

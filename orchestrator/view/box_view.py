@@ -17,7 +17,7 @@ from orchestrator.view.runs.run_view import BOX_SHOWN
 
 if TYPE_CHECKING:
     from orchestrator.launch.doctor import Check
-    from orchestrator.launch.execute.recover import Adopted, Leftover
+    from orchestrator.launch.execute.recover import Adopted, Judged, Leftover
     from orchestrator.launch.garbage import CollectedGarbage
 
 FOREIGN_SHOWN = 10
@@ -80,15 +80,19 @@ def open_runs_view(runs: Sequence[RunLine], waiting: Mapping[str, str], more: bo
     return View({"open": runs, "waiting": waiting, "more": more}, page())
 
 
-def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> View:
-    """Runs that were taken over, and what was removed."""
+def recovery_view(
+    adopted: Sequence[Adopted], judged: Sequence[Judged], leftovers: Sequence[Leftover]
+) -> View:
+    """Runs that were taken over, verdicts that were missing, and what was removed."""
 
     def page() -> Iterator[Block]:
-        if not adopted and not leftovers:
+        if not adopted and not judged and not leftovers:
             yield Text("nothing to do")
         if adopted:
             rows = [(item.run, item.state, item.now or "orphaned") for item in adopted]
             yield Table(("run", "was", "is"), rows)
+        if judged:
+            yield Table(("rerun", "verdict"), [(item.run, item.outcome or "missing") for item in judged])
         if leftovers:
             removed = [
                 (item.kind, item.name, item.run, "yes" if item.removed else item.why or "no")
@@ -96,7 +100,7 @@ def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> 
             ]
             yield Table(("leftover", "name", "run", "removed"), removed)
 
-    return View({"adopted": adopted, "leftovers": leftovers}, page())
+    return View({"adopted": adopted, "judged": judged, "leftovers": leftovers}, page())
 
 
 def garbage_view(done: CollectedGarbage, spared: float, dry_run: bool) -> View:

@@ -38,12 +38,15 @@ def test_killed_at_a_point_the_next_command_finishes_the_same_container(
     assert not list(box.settings.attempts.iterdir())
 
 
-def test_a_rerun_that_was_killed_still_gets_its_verdict(box: Box, tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["ended", "removed"])
+def test_a_rerun_that_was_killed_still_gets_its_verdict(box: Box, tmp_path: Path, point: str) -> None:
     run = box.json("submit", str(write_job(tmp_path / "job", SCRIPT)))
-    assert box.type("rerun", run["id"], **{VARIABLE: "ended"}).code == -signal.SIGKILL
+    assert box.type("rerun", run["id"], **{VARIABLE: point}).code == -signal.SIGKILL
+    (rerun,) = [line["id"] for line in box.json("history")["runs"] if line["rerun_of"] == run["id"]]
     box.type("worker", "recover")
-    (line,) = [line for line in box.json("history")["runs"] if line["rerun_of"] == run["id"]]
-    assert line["verdict"] == "identical"
+    (verdict,) = box.json("show", rerun)["verdicts"]
+    assert (verdict["original"], verdict["outcome"]) == (run["id"], "identical")
+    assert box.json("worker", "recover") == {"adopted": [], "judged": [], "leftovers": []}
 
 
 def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(

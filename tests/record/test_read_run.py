@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from support.records import digest_of, finish_run, full_result, kept, new_run, n
 
 from orchestrator.errors import RecordError, UsageError
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import LoggedRun, Wanted
-from orchestrator.run.attempt_model import Output, OutputStatus, State
+from orchestrator.record.run_record import LoggedRun, Wanted, pass_description
+from orchestrator.run.attempt_model import Failure, Output, OutputStatus, State
 from orchestrator.settings import Settings
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 
 def test_an_output_is_the_first_of_its_run_with_these_bytes(
@@ -69,3 +71,26 @@ def test_an_altered_row_of_a_log_is_told(sqlite_settings: Settings) -> None:
             connection.exec_driver_sql("UPDATE log SET size = -1, digest = 'x'")
         with pytest.raises(RecordError, match=run):
             record.logged_run(run)
+
+
+def test_unjudged_reruns_are_those_of_this_box_that_say_something(
+    record: Record, finished: Callable[..., str]
+) -> None:
+    original = finished()
+    plain, failed, judged = (
+        finished(result, rerun_of=original)
+        for result in ({}, {"state": State.FAILED, "failure": Failure.JOB}, {})
+    )
+    stopped = finished({"state": State.CANCELLED, "parted_at": 3}, rerun_of=original)
+    for says_nothing in (
+        {"state": State.CANCELLED},
+        {"state": State.LOST},
+        {"state": State.FAILED, "failure": Failure.INFRASTRUCTURE},
+    ):
+        finished(says_nothing, rerun_of=original)
+    finished(rerun_of=original, description=pass_description(2))
+    record.submit(new_run(rerun_of=original))
+    verdict = Verdict(outcome=Outcome.IDENTICAL, original=original, rerun=judged, summary="equal")
+    record.add_verdict(verdict, "box", "ada")
+    assert record.unjudged_reruns("box") == [plain, failed, stopped]
+    assert record.unjudged_reruns("another box") == []

@@ -32,6 +32,11 @@ class Adopted(Value):
     now: State | None  # after; None: still being finished in the background
 
 
+class Judged(Value):
+    run: str  # a rerun
+    outcome: str | None  # of the verdict; None: not given yet
+
+
 class Leftover(Value):
     """Something that Reprise made and no open run needs."""
 
@@ -76,6 +81,24 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
             now = session.record.state(opened.id)
         adopted.append(Adopted(run=opened.id, state=opened.state, now=now))
     return adopted
+
+
+def judge_unjudged(session: Session, watch: Watch, *, dry_run: bool) -> Iterator[Judged]:
+    """Give the verdicts that reruns of this box lack because their orchestrator died after the job's end."""
+    from orchestrator.launch.judge.judge_rerun import judge
+
+    box = box_id(session.settings)
+    for run in session.record.unjudged_reruns(box):
+        with run_lock(session.settings, run) as mine:
+            if not mine or run not in session.record.unjudged_reruns(box):
+                continue  # the process that made it is judging, or has judged meanwhile
+            verdict = None
+            if not dry_run:
+                try:
+                    verdict = judge(session, session.record.run(run), watch)
+                except RepriseError as error:  # the others are still to be judged
+                    watch.note(f"run {run}: {error.message}")
+            yield Judged(run=run, outcome=verdict.outcome.value if verdict else None)
 
 
 def in_background(*words: str, holding: tuple[int, ...] = ()) -> None:

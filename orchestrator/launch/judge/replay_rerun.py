@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.launch.judge.judge_rerun import judge, record_verdict, verdict_of
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit.rerun_run import RerunRequest, rerun, run_target
+from orchestrator.launch.submit.rerun_run import RerunRequest, rerun, rerun_of_target
 from orchestrator.launch.submit.rerun_target import resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
@@ -35,12 +35,13 @@ def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
         return Replayed(run=first, verdict=verdict, conclusion=found, second=None)
     original = session.record.run(verdict.original)
     watch.note("the rerun differs; a second run tells the script from the hardware")
-    run = run_target(session, resolve(session, request.target), original, request, watch)
-    against_rerun = verdict_of(session, first, run, watch)
-    if not says_nothing(run):
-        record_verdict(session, against_rerun, run)
-    # Last, so that the latest verdict of the second run, which the history shows, is the one on the original.
-    against_original = judge(session, run, watch) or verdict_of(session, original, run, watch)
+    target = resolve(session, request.target)
+    with rerun_of_target(session, target, original, request, watch) as run:
+        against_rerun = verdict_of(session, first, run, watch)
+        if not says_nothing(run):
+            record_verdict(session, against_rerun, run)
+        # Last: the history shows the latest verdict of a run.
+        against_original = judge(session, run, watch) or verdict_of(session, original, run, watch)
     second = Second(run=run, against_original=against_original, against_rerun=against_rerun)
     conclusion = conclude(original, first, second)
     return Replayed(run=first, verdict=verdict, conclusion=conclusion, second=second)

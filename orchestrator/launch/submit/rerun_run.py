@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -51,12 +53,14 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
     """Run the digest again and compare. The verdict is None where nothing is known to compare with."""
     session.warm()
     target, original = _target(session, request)
-    record = run_target(session, target, original, request, watch)
-    if original is None:
-        watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
-    if request.remote:
-        return record, judged_elsewhere(session, record, watch)
-    return record, judge(session, record, watch)
+    with rerun_of_target(session, target, original, request, watch) as record:
+        if original is None:
+            watch.note(
+                "this box knows no earlier run of this digest, so there is nothing to compare with yet"
+            )
+        if request.remote:
+            return record, judged_elsewhere(session, record, watch)
+        return record, judge(session, record, watch)
 
 
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
@@ -71,20 +75,25 @@ def _target(session: Session, request: RerunRequest) -> tuple[Target, RunRecord 
     return target, record.run(record.find(request.against)) if request.against else target.original
 
 
-def run_target(
+@contextmanager
+def rerun_of_target(
     session: Session, target: Target, original: RunRecord | None, request: RerunRequest, watch: Watch
-) -> RunRecord:
-    """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
+) -> Iterator[RunRecord]:
+    """One more run of an image, recorded as a rerun of `original`, to be judged inside.
+
+    A run of this box keeps its lock until then: whoever holds it gives the verdict (recover.py).
+    """
     new = _placed(session, target, original, request)
     if request.remote:
-        return wait(session, _queued(session, new, request, watch), watch)
+        yield wait(session, _queued(session, new, request, watch), watch)
+        return
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
     with run_lock(session.settings, new.id):
         wanted, given = target.program.inputs, _at_paths(new, request)
         found = located_inputs(session, wanted, new.input_paths, watch, given=given, run=new.id)
         run, _ = session.record.submit(new)
         crash_point("queued")
-        return execute_locked(session, run, watch, Terms(inputs=found.paths, stamps=found.stamps))
+        yield execute_locked(session, run, watch, Terms(inputs=found.paths, stamps=found.stamps))
 
 
 def _queued(session: Session, new: NewRun, request: RerunRequest, watch: Watch) -> str:

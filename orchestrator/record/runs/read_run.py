@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, exists, select
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -20,6 +20,7 @@ from orchestrator.record.run_record import (
     RunRecord,
     Submission,
     Wanted,
+    step_of_pass,
 )
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED, points_in
@@ -29,7 +30,7 @@ from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
 from orchestrator.record.schema.table_alias import alias
-from orchestrator.run.attempt_model import OPEN_STATES, Log, Output, Result, State
+from orchestrator.run.attempt_model import OPEN_STATES, Failure, Log, Output, Result, State
 from orchestrator.run.metrics.series import NOT_READ, Point, points_of
 from orchestrator.spec.program import Program
 
@@ -308,6 +309,30 @@ def open_elsewhere(connection: Connection, ours: tuple[str, ...]) -> list[OpenRu
     query = _open_runs().where(table.c.state.in_(OPEN_STATES), tables.wanted.c.executor.not_in(ours))
     rows = connection.execute(query.order_by(table.c.id))
     return list(readable(rows, _opened, lambda row: row.id))
+
+
+def unjudged_reruns(connection: Connection, box: str) -> list[str]:
+    """Oldest first: reruns that ended on this box and have no verdict, though they may say something.
+
+    Passes of `compare --operations` get none.
+    """
+    table = tables.run.c
+    ended = table.state.in_((State.SUCCEEDED, State.FAILED)) | table.parted_at.is_not(None)
+    query = (
+        select(table.public_id, table.description)
+        .join(tables.attempt, _now_at)
+        .where(
+            table.rerun_of.is_not(None),
+            tables.attempt.c.box == box,
+            ended,
+            table.failure.is_distinct_from(Failure.INFRASTRUCTURE),
+            table.imported_from.is_(None),
+            ~exists().where(tables.verdict.c.run_id == table.id),
+        )
+        .order_by(table.id)
+    )
+    rows = connection.execute(query)
+    return [row.public_id for row in rows if step_of_pass(row.description, row.public_id) is None]
 
 
 def _opened(row: Row[Any]) -> OpenRun:
