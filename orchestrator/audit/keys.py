@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -31,6 +32,7 @@ ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
 KEY_BYTES = 1 << 20  # of a file of keys
 KEY_HINT = "`reprise ledger key` prints one"
+FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 _VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/=]+)\Z")
 
 
@@ -64,6 +66,21 @@ class PublicKey(Value):
     def pem(self) -> str:
         key = Ed25519PublicKey.from_public_bytes(self.raw)
         return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+class KnownKeys(Value):
+    """What a reader knows of who signs: keys, and fingerprints of keys that come with what was signed."""
+
+    keys: tuple[PublicKey, ...] = ()
+    fingerprints: frozenset[str] = frozenset()
+
+    def among(self, came: Iterable[PublicKey]) -> list[PublicKey]:
+        """The keys, and of those that came with what was signed the ones whose fingerprint is known."""
+        return [*self.keys, *(key for key in came if key.fingerprint in self.fingerprints)]
+
+    @property
+    def empty(self) -> bool:
+        return not self.keys and not self.fingerprints
 
 
 class SigningKey:
@@ -152,6 +169,13 @@ def parse_public(text: str) -> PublicKey:
     except ValueError as error:
         raise UsageError(f"no public key: {text.strip()[:80]!r} ({error})", KEY_HINT) from None
     return key
+
+
+def known_keys(texts: Iterable[str]) -> KnownKeys:
+    """As `read_public` of each, where it is no fingerprint."""
+    prints = frozenset(text for text in texts if FINGERPRINT.fullmatch(text))
+    keys = (key for text in texts if text not in prints for key in read_public(text))
+    return KnownKeys(keys=tuple(keys), fingerprints=prints)
 
 
 def read_public(text_or_file: str) -> list[PublicKey]:

@@ -20,7 +20,7 @@ from orchestrator.audit.exports.export_ledger import ExportedLedger, export
 from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.signed_note import parse_head, sign_head
-from orchestrator.audit.keys import PublicKey, signing_key
+from orchestrator.audit.keys import KnownKeys, PublicKey, known_keys, signing_key
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.settings import load
@@ -54,7 +54,7 @@ def folder(exported: Path, tmp_path: Path) -> Path:
 
 
 def look(folder: Path, *keys: PublicKey, witnesses: tuple[Path, ...] = ()) -> list[Finding]:
-    return list(audit_offline(folder, keys, witnesses, lambda _: no_step))
+    return list(audit_offline(folder, KnownKeys(keys=keys), witnesses, lambda _: no_step))
 
 
 def wrong(folder: Path, *keys: PublicKey) -> list[Finding]:
@@ -75,6 +75,14 @@ def test_an_export_that_nobody_touched_is_sound(exported: Path, key: PublicKey) 
     assert same == end
     assert (note.kind.value, note.wrong) == ("not checked", False)
     assert key.name in note.detail
+
+
+def test_a_fingerprint_is_as_good_as_the_key(exported: Path, key: PublicKey) -> None:
+    def by(fingerprint: str) -> list[Finding]:
+        return list(audit_offline(exported, known_keys([fingerprint]), (), lambda _: no_step))
+
+    assert by(key.fingerprint) == look(exported, key)
+    assert any(one.wrong for one in by("sha256:" + "0" * 64))
 
 
 def test_its_events_are_the_leaves_of_the_tree(exported: Path, made: World) -> None:

@@ -246,13 +246,16 @@ def test_a_run_becomes_a_page_and_the_page_is_audited(
     session: Session, reprise: Call, tmp_path: Path
 ) -> None:
     run = finish_run(session.record, new_run(), metrics={"loss": 0.5})
-    page, key = tmp_path / "run.html", reprise("ledger", "key").out.strip()
+    page, (_, key, told) = tmp_path / "run.html", reprise("ledger", "key")
+    key, fingerprint = key.strip(), told.split()[-1]
     done = reprise.json("export", run, str(page), "--format", "html")
     assert (done["path"], done["run"], done["events"]) == (str(page), run, 3)
     assert done["badge"] == str(tmp_path / "run.svg")
     assert reprise("export", run, str(page), "--format", "html").code == ExitCode.USAGE, "it is there already"
     assert reprise("export", run, str(tmp_path / "x.txt"), "--format", "html").code == ExitCode.USAGE
-    assert reprise("audit", "--offline", str(page), "--key", key).code == 0
+    for known in (key, fingerprint):
+        assert reprise("audit", "--offline", str(page), "--key", known).code == 0
+    assert reprise("audit", "--key", fingerprint).code == ExitCode.USAGE, "no keys come with the record"
     page.write_text(page.read_text().replace("loss 0.5", "loss 0.4"))
     code, out, _ = reprise("audit", "--offline", str(page), "--key", key)
     assert code == ExitCode.AUDIT

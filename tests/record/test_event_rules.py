@@ -11,6 +11,7 @@ from support.tampered_world import EVENTS, LEDGER_AND_ROWS, World, append, look,
 from orchestrator.audit.exports.export_ledger import export
 from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.heads.signed_heads import sign_ledger
+from orchestrator.audit.keys import KnownKeys
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.record.ledger.event_rules import RULES, against_rules, changes_shared
 from orchestrator.record.ledger.fold_events import KEYED, LIST_NAMES, OWNED, SHARED, fold
@@ -89,7 +90,7 @@ def test_who_has_an_export_finds_it_too(world: World, tmp_path: Path) -> None:
     with world.opened() as session:
         sign_ledger(session)
         export(session, tmp_path / "export", lambda _done, _total: None)
-    found = audit_offline(tmp_path / "export", (), (), lambda _: lambda _done, _total: None)
+    found = audit_offline(tmp_path / "export", KnownKeys(), (), lambda _: lambda _done, _total: None)
     assert said([one for one in found if one.wrong]) == {
         ("event against the rules", f"event {index}") for index in (EVENTS, EVENTS + 1)
     }

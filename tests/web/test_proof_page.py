@@ -12,17 +12,21 @@ from support.changed_page import SHOWN_AND_PROVEN, changed
 from support.web_fixtures import Site
 
 from orchestrator.audit.exports.page_evidence import check_page, frame_of
-from orchestrator.audit.keys import PublicKey, signing_key
+from orchestrator.audit.keys import KnownKeys, PublicKey, known_keys, signing_key
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger import append_events
 from orchestrator.web.proof_page import PageRequest, write_page
 
 
+def known(*keys: PublicKey) -> KnownKeys:
+    return KnownKeys(keys=keys)
+
+
 def is_found_out(page: Path, key: PublicKey) -> bool:
     """Whether the page is told to be wrong, or to be no page of a run at all."""
     try:
-        return any(one.wrong for one in check_page(page, [key]))
+        return any(one.wrong for one in check_page(page, known(key)))
     except UsageError:
         return True
 
@@ -38,8 +42,8 @@ def proof(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 def test_all_of_it_holds_with_the_key_that_is_known(proof: tuple[Path, PublicKey]) -> None:
     path, key = proof
-    assert check_page(path, [key]) == []
-    [note] = check_page(path, [])
+    assert check_page(path, known(key)) == []
+    [note] = check_page(path, known())
     assert not note.wrong
     assert key.fingerprint in note.detail
     assert "reprise audit --offline &#39;best run.html&#39; --key KEY" in path.read_text()
@@ -47,7 +51,12 @@ def test_all_of_it_holds_with_the_key_that_is_known(proof: tuple[Path, PublicKey
 
 def test_another_key_proves_nothing(proof: tuple[Path, PublicKey]) -> None:
     other = PublicKey(name="eve", raw=bytes(32))
-    assert [one.wrong for one in check_page(proof[0], [other])] == [True]
+    for one in (known(other), known_keys([other.fingerprint])):
+        assert [found.wrong for found in check_page(proof[0], one)] == [True]
+
+
+def test_a_fingerprint_is_as_good_as_the_key(proof: tuple[Path, PublicKey]) -> None:
+    assert check_page(proof[0], known_keys([proof[1].fingerprint])) == []
 
 
 PARTS = SHOWN_AND_PROVEN | {"the run": r'"run":"(.)', "the form": r'"format":"reprise-page/(.)'}
@@ -68,7 +77,7 @@ def test_what_is_added_is_found_wherever_it_stands(
     for place in ("<main>", "</body>", "</html>"):
         path = tmp_path / "page.html"
         path.write_text(html.replace(place, place + text))
-        assert any(one.wrong for one in check_page(path, [proof[1]])), place
+        assert any(one.wrong for one in check_page(path, known(proof[1]))), place
 
 
 @pytest.mark.parametrize(
@@ -99,7 +108,7 @@ def test_an_event_that_is_nested_too_deeply_is_told(proof: tuple[Path, PublicKey
     forged = json.loads(evidence)
     forged["events"][0]["document"] = "[" * 100_000
     (tmp_path / "page.html").write_text(html.replace(evidence, json.dumps(forged)))
-    assert any(one.wrong for one in check_page(tmp_path / "page.html", [proof[1]]))
+    assert any(one.wrong for one in check_page(tmp_path / "page.html", known(proof[1])))
 
 
 def test_a_page_of_a_run_whose_past_was_changed_is_told(site_of: Callable[..., Site], tmp_path: Path) -> None:
@@ -110,7 +119,7 @@ def test_a_page_of_a_run_whose_past_was_changed_is_told(site_of: Callable[..., S
         write = session.record._database.write
         write(lambda connection: append_events.append(connection, "run.finished", site.runs.best, end))
         write_page(session, session.record.run(site.runs.best), PageRequest(path=path))
-        (found,) = check_page(path, [signing_key(session.settings).public])
+        (found,) = check_page(path, known(signing_key(session.settings).public))
     assert "run.finished stands after the run's end" in found.detail
 
 
@@ -119,7 +128,7 @@ def test_what_is_no_page_is_said(tmp_path: Path) -> None:
     for text in ("", "<p>hello", '<script id="evidence">{"format":1}</script>', '<script id="evidence">[[['):
         path.write_text(text)
         with pytest.raises(UsageError, match="no page of a run"):
-            check_page(path, [])
+            check_page(path, known())
 
 
 def test_hostile_strings_stay_text_and_the_badge_is_plain(
@@ -130,7 +139,7 @@ def test_hostile_strings_stay_text_and_the_badge_is_plain(
     with Session(site.server.settings) as session:
         run = session.record.run(site.runs.hostile)
         write_page(session, run, PageRequest(path=path))
-        assert check_page(path, [signing_key(session.settings).public]) == []
+        assert check_page(path, known(signing_key(session.settings).public)) == []
         with pytest.raises(UsageError, match="is there already"):
             write_page(session, run, PageRequest(path=path))
         with pytest.raises(UsageError, match="is queued"):

@@ -33,7 +33,7 @@ from orchestrator.audit.exports.run_proofs import RunProof, proof_problem
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.heads.signed_note import split_notes
 from orchestrator.audit.heads.witnesses import TreeHeads
-from orchestrator.audit.keys import PublicKey, read_public
+from orchestrator.audit.keys import KnownKeys, PublicKey, read_public
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.record.ledger.fold_events import SHARED as SHARED_TABLES
@@ -42,27 +42,28 @@ from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
 
 def audit_offline(
     folder: Path,
-    keys: Sequence[PublicKey],
+    known: KnownKeys,
     witnesses: Sequence[Path],
     progress: Callable[[str], Progress],
 ) -> Iterator[Finding]:
-    """Findings as of `audit`. Without `keys`, those in the export are used, and a finding says so.
+    """Findings as of `audit`. Where no key is known, those in the export are used, and a finding says so.
 
     UsageError where the folder is not an export.
     """
-    (head, whole), found = _head(folder), []
-    if not keys:
-        found = list(read_public(str(_plain(folder / KEYS))))
-        names = ", ".join(key.name for key in found)
+    head, whole = _head(folder)
+    came = read_public(str(_plain(folder / KEYS))) if known.empty or known.fingerprints else []
+    keys = came if known.empty else known.among(came)
+    if known.empty:
+        names = ", ".join(f"{key.name} {key.fingerprint}" for key in came)
         yield Finding(
             kind=Kind.NOT_CHECKED,
             subject="whose keys these are",
             detail=f"signatures were checked with keys that came with the export ({names}); get them from "
             "whoever signs, and give them with --key",
         )
-    heads = TreeHeads(head.origin, keys or found)
+    heads = TreeHeads(head.origin, keys)
     yield from heads.texts(split_notes(text_of(folder / HEADS)), "the export's tree heads")
-    if keys and head.size and not heads.roots:
+    if not known.empty and head.size and not heads.roots:
         detail = "none is signed by a key that was given"
         yield Finding(kind=Kind.HEAD_FORGED, subject="the export's tree heads", detail=detail)
     for path in witnesses:
@@ -75,7 +76,7 @@ def audit_offline(
     if heads.roots:  # else NO_HEAD is found already
         signed = max(one.size for one in heads.roots)
         with open_member(folder / EVENTS) as stream:
-            yield from _proofs(folder, events, stream, head.origin, keys or found, signed)
+            yield from _proofs(folder, events, stream, head.origin, keys, signed)
     with open_member(folder / EVENTS) as stream:
         yield from _rows(folder, events, stream, named, progress("rows"))
         yield from _shared(folder, events, stream)

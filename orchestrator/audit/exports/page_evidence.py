@@ -26,7 +26,7 @@ from orchestrator.audit.exports.run_proofs import EventProof, RunProof, proof_pr
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.heads.signed_note import add_signature, parse_head, verify_head
-from orchestrator.audit.keys import PublicKey, SigningKey, from_base64, parse_public, signing_key
+from orchestrator.audit.keys import KnownKeys, PublicKey, SigningKey, from_base64, parse_public, signing_key
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.event_rules import broken_rules
@@ -152,10 +152,10 @@ def shown_text(html: str) -> str:
     return "".join(parser.shown)
 
 
-def check_page(path: Path, keys: Sequence[PublicKey]) -> list[Finding]:
+def check_page(path: Path, known: KnownKeys) -> list[Finding]:
     """What does not hold of a page; empty where all of it is proven. UsageError: it is no such page.
 
-    Without `keys` the key in the page is used, and a finding says so.
+    Where no key is known, the one in the page is used, and a finding says so.
     """
     html = read_plain(path, LARGEST, named=True).decode("utf-8", "replace")
     try:
@@ -166,13 +166,13 @@ def check_page(path: Path, keys: Sequence[PublicKey]) -> list[Finding]:
         raise UsageError(f"{path} is no page of a run: {error}"[:300], _NOT_OURS) from None
     findings = []
     own = parse_public(evidence.key)
-    if not keys:
+    if known.empty:
         detail = (
             f"signatures were checked with the key that came with the page ({own.fingerprint}): is it known?"
         )
         findings.append(Finding(kind=Kind.NOT_CHECKED, subject=str(path), detail=detail, run=evidence.run))
-    known = list(keys) or [own]
-    problem = _events_problem(evidence, known) or _page_problem(evidence, html, known)
+    keys = [own] if known.empty else known.among([own])
+    problem = _events_problem(evidence, keys) or _page_problem(evidence, html, keys)
     if problem is not None:
         findings.append(Finding.of_run(Kind.PROOF, evidence.run, problem))
     return findings

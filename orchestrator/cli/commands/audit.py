@@ -48,7 +48,7 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
     "--key",
     multiple=True,
     metavar="KEY|FILE",
-    help="A public key that signs tree heads (`reprise ledger key`).",
+    help="A public key that signs tree heads (`reprise ledger key`); with --offline its fingerprint, too.",
 )
 @click.option(
     "--offline",
@@ -81,7 +81,7 @@ def command(
     `unknown`, `notes`.
     """
     from orchestrator.audit.exports.offline_audit import audit_offline
-    from orchestrator.audit.keys import read_public
+    from orchestrator.audit.keys import known_keys
     from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
     from orchestrator.errors import UsageError
@@ -92,17 +92,19 @@ def command(
         raise UsageError("--offline goes with --witness and --key", "they read the folder, not this record")
     if chosen and (only != ("verdicts",) or skip or since is not None or (runs and job is not None)):
         raise UsageError("RUN... or --job goes with --only verdicts", "`reprise audit` looks at every run")
-    keys = tuple(public for text in key for public in read_public(text))
+    known = known_keys(key)
+    if known.fingerprints and offline is None:
+        raise UsageError("a fingerprint as --key goes with --offline", "`reprise ledger key` prints the key")
     parts = [part for part in PARTS if (not only or part in only) and part not in skip]
     if offline is not None and offline.is_file():
         from orchestrator.audit.exports.page_evidence import check_page
 
         if witness:
             raise UsageError("--witness goes with a folder, not with a page", "give --key alone")
-        return _answer(check_page(offline, keys), f"the page {offline}", as_json)
+        return _answer(check_page(offline, known), f"the page {offline}", as_json)
     if offline is not None:
         with ProgressBar() as bar:
-            findings = list(audit_offline(offline, keys, witness, bar.step))
+            findings = list(audit_offline(offline, known, witness, bar.step))
         return _answer(findings, f"the export {offline}", as_json)
     from orchestrator.audit.run_audit import Audit, AuditPart, audit  # which imports database and engine
 
@@ -111,7 +113,7 @@ def command(
             findings, what = _verdicts(session, runs, job, bar)
         else:
             wanted = tuple(map(AuditPart, parts))
-            asked = Audit(parts=wanted, since=since, witnesses=witness, keys=keys)
+            asked = Audit(parts=wanted, since=since, witnesses=witness, keys=known.keys)
             findings, what = list(audit(session, asked, bar.step)), ", ".join(parts)
         _keep(session, findings, what)
     return _answer(findings, what, as_json)

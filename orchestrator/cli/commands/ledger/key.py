@@ -15,6 +15,7 @@ def command(pem: bool, as_json: bool) -> None:
 
     The line is what --key of `audit` and `attestation verify` takes; a file may hold several. The private key
     is REPRISE_HOME/keys/signing.pem, made on first use, and readable for you alone.
+    The key's fingerprint, by which people compare it, goes to standard error.
 
     JSON: `name`, `key_id` (as in attestations), `key` (the line), `pem`, `fingerprint` (of its 32 bytes).
     """
@@ -36,3 +37,4 @@ def command(pem: bool, as_json: bool) -> None:
     else:
         # As it is: a line that is wrapped is no key.
         click.echo(key.pem() if pem else key.vkey, nl=not pem)
+        tell(f"fingerprint: {key.fingerprint}")
