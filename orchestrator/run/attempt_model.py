@@ -174,10 +174,15 @@ class TraceFile(Value):
     pid: int
     digest: Digest
     size: int  # bytes
-    steps: int  # optimizer steps taken
+    steps: int  # optimizer steps taken, as the last line says: 0 where there is none
     events: int  # lines that can be compared
     complete: bool  # the process wrote its last line
     broken: str | None = None  # why the tracer stopped before the job did
+
+    @property
+    def told_steps(self) -> int | None:
+        """None where the process was ended before it could say how many it took."""
+        return self.steps if self.complete or self.steps else None
 
 
 class LoggedParam(Value):

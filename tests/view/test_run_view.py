@@ -18,6 +18,7 @@ from orchestrator.run.attempt_model import (
     OutputStatus,
     Readback,
     State,
+    TraceFile,
 )
 from orchestrator.spec.jobfile.placeholders import SHELL
 from orchestrator.view.forms.json_form import json_text, jsonable
@@ -140,3 +141,13 @@ def test_no_list_is_made_into_json_for_a_page() -> None:
         assert view.document["outputs"] is run.outputs
         assert view.document["source"] is run.source
     assert rerun_view(run, run, None).document["run"]["outputs"] is run.outputs
+
+
+def test_a_process_that_was_ended_did_not_say_its_steps(read: Read) -> None:
+    cut = TraceFile(
+        rank=0, world=1, pid=7, digest=digest_of("trace"), size=1000, steps=0, events=470, complete=False
+    )
+    whole = cut.model_copy(update={"steps": 5, "complete": True})
+    assert "trace       470 events, 1000 B, incomplete\n" in read(run_view(make_run(traces=(cut,))).page)
+    both = "trace       5 steps, 940 events, 2.0 KiB in 2 processes, incomplete\n"
+    assert both in read(run_view(make_run(traces=(whole, cut))).page)

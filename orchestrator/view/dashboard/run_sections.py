@@ -118,7 +118,13 @@ def settings_page(run: RunRecord) -> Iterator[Block]:
 
 def traces_page(run: RunRecord) -> Iterator[Block]:
     rows = [
-        (str(one.rank), f"{one.steps:,}", f"{one.events:,}", size_text(one.size), one.broken or "")
+        (
+            str(one.rank),
+            "not told" if one.told_steps is None else f"{one.told_steps:,}",
+            f"{one.events:,}",
+            size_text(one.size),
+            one.broken or "",
+        )
         for one in run.traces
     ]
     columns = ("rank", "steps", "events", "size", "broken")

@@ -250,10 +250,11 @@ def _trace(run: RunRecord) -> str:
     """What was traced, by all processes together; empty where the job trained nothing."""
     parts = []
     if run.traces:
-        steps, events = (sum(getattr(trace, name) for trace in run.traces) for name in ("steps", "events"))
-        size = size_text(sum(trace.size for trace in run.traces))
+        told = [trace.told_steps for trace in run.traces if trace.told_steps is not None]
+        parts += [count(sum(told), "step")] if told else []
+        parts += [count(sum(trace.events for trace in run.traces), "event")]
         several = f" in {len(run.traces)} processes" if len(run.traces) > 1 else ""
-        parts.append(f"{count(steps, 'step')}, {count(events, 'event')}, {size}{several}")
+        parts += [f"{size_text(sum(trace.size for trace in run.traces))}{several}"]
     parts += [f"BROKEN: {trace.broken}" for trace in run.traces if trace.broken]
     parts += ["incomplete" for trace in run.traces if not trace.complete and not trace.broken]
     return ", ".join(parts)
