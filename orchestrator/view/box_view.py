@@ -17,7 +17,7 @@ from orchestrator.view.runs.run_view import BOX_SHOWN
 
 if TYPE_CHECKING:
     from orchestrator.launch.doctor import Check
-    from orchestrator.launch.execute.recover import Adopted, Judged, Leftover
+    from orchestrator.launch.execute.recover import Adopted, GivenVerdict, Leftover
     from orchestrator.launch.garbage import CollectedGarbage
 
 FOREIGN_SHOWN = 10
@@ -81,7 +81,7 @@ def open_runs_view(runs: Sequence[RunLine], waiting: Mapping[str, str], more: bo
 
 
 def recovery_view(
-    adopted: Sequence[Adopted], judged: Sequence[Judged], leftovers: Sequence[Leftover]
+    adopted: Sequence[Adopted], judged: Sequence[GivenVerdict], leftovers: Sequence[Leftover]
 ) -> View:
     """Runs that were taken over, verdicts that were missing, and what was removed."""
 

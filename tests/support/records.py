@@ -13,7 +13,7 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import BoxFacts, ImageFacts, NewRun, RunRecord
+from orchestrator.record.run_record import BoxFacts, ImageFacts, NewRun, Reached, RunLine, RunRecord
 from orchestrator.record.runs import read_run
 from orchestrator.record.store.blob_store import Store
 from orchestrator.run.attempt_model import (
@@ -55,6 +55,26 @@ def digest_of(text: str) -> Digest:
 def kept(path: str, text: str) -> Output:
     """An output with these bytes."""
     return Output(path=path, status=OutputStatus.KEPT, digest=digest_of(text), size=len(text))
+
+
+def run_line(**changes: Any) -> RunLine:
+    """A run as the history lists it."""
+    fields: dict[str, Any] = {
+        "id": RUN,
+        "job": "digits",
+        "image": digest_of("image"),
+        "state": State.SUCCEEDED,
+        "failure": None,
+        "rerun_of": None,
+        "submitted_by": "ada",
+        "created_at": NOON.replace(microsecond=0),
+        "seconds": 2.5,
+        "params": {"lr": 0.1},
+        "metrics": {"loss": 0.5},
+        "reached": {"loss": Reached(min=0.25, min_step=7)},
+        "verdict": None,
+    }
+    return RunLine(**(fields | changes))
 
 
 def stored_output(store: Store, path: str, data: bytes) -> Output:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.records import run_line as line
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record.run_record import Reached, RunLine
+from orchestrator.record.run_record import Reached
 from orchestrator.run.attempt_model import Failure, State
 from orchestrator.view.runs.run_columns import (
     all_columns,
@@ -27,25 +27,6 @@ from orchestrator.view.runs.run_columns import (
     value_of,
     values_in_columns,
 )
-
-
-def line(**changes: Any) -> RunLine:
-    fields: dict[str, Any] = {
-        "id": "0123456789abcdef",
-        "job": "digits",
-        "image": Digest.of(b"image"),
-        "state": State.SUCCEEDED,
-        "failure": None,
-        "rerun_of": None,
-        "submitted_by": "ada",
-        "created_at": datetime(2026, 11, 23, 12, 0, 13, tzinfo=UTC),
-        "seconds": 2.5,
-        "params": {"lr": 0.1},
-        "metrics": {"loss": 0.5},
-        "reached": {"loss": Reached(min=0.25, min_step=7)},
-        "verdict": None,
-    }
-    return RunLine(**(fields | changes))
 
 
 def test_only_what_differs_is_shown_and_the_rest_is_said_once() -> None:

@@ -32,7 +32,7 @@ class Adopted(Value):
     now: State | None  # after; None: still being finished in the background
 
 
-class Judged(Value):
+class GivenVerdict(Value):
     run: str  # a rerun
     outcome: str | None  # of the verdict; None: not given yet
 
@@ -83,7 +83,7 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
     return adopted
 
 
-def judge_unjudged(session: Session, watch: Watch, *, dry_run: bool) -> Iterator[Judged]:
+def judge_unjudged(session: Session, watch: Watch, *, dry_run: bool) -> Iterator[GivenVerdict]:
     """Give the verdicts that reruns of this box lack because their orchestrator died after the job's end."""
     from orchestrator.launch.judge.judge_rerun import judge
 
@@ -98,7 +98,7 @@ def judge_unjudged(session: Session, watch: Watch, *, dry_run: bool) -> Iterator
                     verdict = judge(session, session.record.run(run), watch)
                 except RepriseError as error:  # the others are still to be judged
                     watch.note(f"run {run}: {error.message}")
-            yield Judged(run=run, outcome=verdict.outcome.value if verdict else None)
+            yield GivenVerdict(run=run, outcome=verdict.outcome.value if verdict else None)
 
 
 def in_background(*words: str, holding: tuple[int, ...] = ()) -> None:

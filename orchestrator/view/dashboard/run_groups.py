@@ -37,8 +37,8 @@ class RunGroup(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """Runs that are over and did not succeed."""
-        return sum(count for state, count in self.states.items() if state.final and state != State.SUCCEEDED)
+        """Runs that failed or were lost. A cancelled one says nothing of its parameters."""
+        return sum(self.states.get(state, 0) for state in (State.FAILED, State.LOST))
 
     def where(self) -> str:
         """The group in the filter's own language."""
