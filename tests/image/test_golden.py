@@ -133,7 +133,14 @@ def _assemble(python: str, surrounding: str, folder: Path, repo: Path) -> dict[s
     return result
 
 
-@pytest.mark.parametrize("python", _found(), ids=_id)
+@pytest.mark.parametrize(
+    "python",
+    [
+        pytest.param(python, marks=pytest.mark.acceptance if place > 1 else ())
+        for place, python in enumerate(_found())
+    ],
+    ids=_id,
+)
 def test_golden_digest(python: str, equipped: Any, tmp_path: Path, repo: Path) -> None:
     interpreter = equipped(python)
     results = {name: _assemble(interpreter, name, tmp_path, repo) for name in SURROUNDINGS}

@@ -58,6 +58,7 @@ def test_a_clock_in_event_files_and_logs_is_left_out_and_said(box: Box, tmp_path
     assert any("left out" in line for line in again["explanation"])
 
 
+@pytest.mark.acceptance  # event files that differ are also in tests/verdict
 def test_another_value_in_an_event_file_is_named(box: Box, tmp_path: Path) -> None:
     noisy = "(int.from_bytes(os.urandom(4), 'big') / 2**32 if step == 2 else 0)"
     spec = job(tmp_path / "job", noisy)

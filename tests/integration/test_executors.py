@@ -18,7 +18,7 @@ from orchestrator.launch.executors.kinds import KINDS
 from orchestrator.settings import Settings
 
 
-@pytest.fixture(params=["local", "processes", "worker"])
+@pytest.fixture(params=["local", pytest.param("processes", marks=pytest.mark.acceptance), "worker"])
 def lab(
     request: pytest.FixtureRequest, tmp_path: Path, shared_base: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Lab]:

@@ -23,8 +23,11 @@ from orchestrator.verdict.verdict_model import Verdict
 
 pytestmark = pytest.mark.engine
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verdict.md"
-# The phase and the cause of each are those of another flip; the gradient is that of test_stop_at_difference.
+# What is read of each is also read of another flip; the gradient is that of test_stop_at_difference.
 LIKE_ANOTHER = (
+    "order of the data",
+    "one byte of the input",
+    "learning rate at step 4",
     "precision of matrix products: `medium`",
     "one bit of a weight before training",
     "one bit of a weight at step 3",

@@ -19,7 +19,6 @@ pytestmark = [
 FEW, MANY = 2, 10  # calls of some hundreds; to try all of them takes hours
 SHORT = [
     ("submit", "killed"),
-    ("import", "killed"),
     ("data add", "failing"),
 ]
 

@@ -69,7 +69,10 @@ def test_where_two_runs_part_is_named(box: Box, shared_base: Settings, tmp_path:
     other = make_box(tmp_path / "other", shared_base, **shared)
     assert other.json("compare", "--operations", one, two, code=3) == found
 
-    # Noise, where it enters.
+
+@pytest.mark.acceptance  # three containers with PyTorch; logs with noise are also in tests/verdict
+def test_noise_is_named_where_it_enters(box: Box, tmp_path: Path) -> None:
+    one = submit(box, tmp_path / "one", TRAIN)
     found = box.json("compare", "--operations", one, one, "--step", "2", code=3)
     assert (found["conclusion"], found["step"]) == ("input", 2)
     assert (found["difference"]["op"], found["difference"]["step"]) == ("aten::add", 2)

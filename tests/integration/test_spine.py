@@ -82,8 +82,8 @@ def test_an_image_that_the_engine_has_lost_comes_back_from_this_box(box: Box) ->
     ("control", "file"),
     [
         ("clock", "clock.txt"),
-        ("urandom", "weights.txt"),
-        ("identity", "identity.txt"),
+        pytest.param("urandom", "weights.txt", marks=pytest.mark.acceptance),
+        pytest.param("identity", "identity.txt", marks=pytest.mark.acceptance),
         ("race", "order.txt"),
     ],
 )

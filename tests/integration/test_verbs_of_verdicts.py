@@ -142,6 +142,7 @@ def test_replay_tells_what_lies_between_two_boxes(box: Box, tmp_path: Path) -> N
     assert "the difference is between the boxes (cpu_vendor (Acme vs" in outcome.out
 
 
+@pytest.mark.acceptance  # as Ctrl-C in the second of two runs
 def test_ctrl_c_in_the_replay_is_130_and_both_runs_are_recorded(box: Box, tmp_path: Path) -> None:
     run = box.json("submit", job(tmp_path, SLOW))
     code, err = interrupt_at(box.start("rerun", run["id"], "--replay"), 2)

@@ -68,12 +68,6 @@ EXPECTED = {
     "other_engines": usual(3, init=3, batch=7, forward=7),
     "copies_and_pickles": usual(2, init=2),
     "warnings_are_the_users": usual(5, init=2),
-    "zoo_cnn": usual(50, batch=100),
-    "zoo_transformer": usual(40, rng=41, batch=56, forward=56),
-    "zoo_lstm": usual(4, batch=40, forward=40, loss=20),
-    "zoo_gan": usual(120, rng=121, batch=361, forward=421, loss=180),
-    "zoo_vae": usual(32, batch=64),
-    "zoo_rl": usual(25, batch=334, forward=334),
     "compiled_aot": usual(3),
     "compiled_inductor": usual(3),
     "compiled_in_place": usual(4, rng=1, batch=1, forward=1),  # only before it is compiled
@@ -81,6 +75,15 @@ EXPECTED = {
     "compiled_step": usual(3, rng=0, batch=0, forward=0),
     "compiled_whole_step": usual(0, rng=0, batch=0, forward=0, loss=2),  # its steps cannot be seen
     "compiled_everything": usual(3, rng=0, batch=0, forward=0),
+}
+# Whole training scripts; tests/integration/test_zoo.py runs them in containers.
+OF_THE_ZOO = {
+    "zoo_cnn": usual(50, batch=100),
+    "zoo_transformer": usual(40, rng=41, batch=56, forward=56),
+    "zoo_lstm": usual(4, batch=40, forward=40, loss=20),
+    "zoo_gan": usual(120, rng=121, batch=361, forward=421, loss=180),
+    "zoo_vae": usual(32, batch=64),
+    "zoo_rl": usual(25, batch=334, forward=334),
 }
 
 
@@ -152,9 +155,10 @@ def launch(venv: Path, folder: Path, argv: list[str], wanted: str | None, **more
 
 
 @pytest.fixture(scope="module")
-def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Runs:
     """The first alone: the others find in inductor's cache what would take each of them 15 s of CPU."""
-    argv = [str(HERE / "traced.py"), *EXPECTED]
+    asked = " ".join(item.name for item in request.session.items if item.path == Path(__file__))
+    argv = [str(HERE / "traced.py"), *EXPECTED, *(name for name in OF_THE_ZOO if name in asked)]
 
     def start(wanted: str | None) -> Run:
         return launch(venv, tmp_path_factory.mktemp("jobs"), argv, wanted, WITH_DYNAMO="1")
@@ -165,7 +169,11 @@ def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=IN_CPP if name == "compiled_inductor" else ()) for name in EXPECTED]
+    "name",
+    [
+        *(pytest.param(name, marks=IN_CPP if name == "compiled_inductor" else ()) for name in EXPECTED),
+        *(pytest.param(name, marks=pytest.mark.acceptance) for name in OF_THE_ZOO),
+    ],
 )
 def test_traced_twice_and_not_at_all(runs: Runs, name: str) -> None:
     first, second, plain = (run.jobs[name] for run in (runs.first, runs.second, runs.plain))
@@ -174,7 +182,7 @@ def test_traced_twice_and_not_at_all(runs: Runs, name: str) -> None:
     last = json.loads(lines[-1])
     found = Counter(value["e"] for value in map(json.loads, lines) if "e" in value)
     assert last["end"] is True, last
-    assert {"steps": last["steps"], **{kind: found[kind] for kind in EVENTS}} == EXPECTED[name]
+    assert {"steps": last["steps"], **{kind: found[kind] for kind in EVENTS}} == (EXPECTED | OF_THE_ZOO)[name]
     assert last["events"] == sum(found.values())
     assert lines[1:] == runs.second.lines(name)[1:]  # the header has pid and time
     assert runs.plain.lines(name) == []

@@ -201,7 +201,7 @@ def same(left: Any, right: Any) -> bool:
 
 # Wide values take long to make on a busy machine, and that is no fault.
 @settings(
-    max_examples=60,
+    max_examples=tries(120),
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,
@@ -225,7 +225,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     assert record.image(new.image) == (new.image_facts, new.program)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=runs, result=results)
 def test_a_run_is_carried_into_another_record_as_it_was(
     record: Record, elsewhere: Record, new: NewRun, result: Result
