@@ -30,6 +30,6 @@ def lab(
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     box = make_box(tmp_path / "team", shared_base, REPRISE_DATABASE_URL=server.new_record())
-    worker = start_worker(box, "--name", "alpha")
+    worker = start_worker(box, "--name", "alpha", "--lease", "15")  # so often it looks for what is left
     yield Lab(box, "worker")
     worker.end()

@@ -167,7 +167,9 @@ def test_a_base_is_mounted_for_another_team(here: Box, hub: RegistryServer, tmp_
     assert not [one for one in asked if one.method == "PATCH"], "no large blob was sent"
 
 
-@pytest.mark.parametrize("which", ["source", "config", "manifest"])
+@pytest.mark.parametrize(
+    "which", [*(pytest.param(one, marks=pytest.mark.acceptance) for one in ("source", "config")), "manifest"]
+)
 def test_a_byte_flipped_in_the_registry_is_found_and_nothing_wrong_is_recorded(
     here: Box, there: Box, hub: RegistryServer, tmp_path: Path, which: str
 ) -> None:

@@ -80,7 +80,11 @@ def test_twice_does_not_repeat_a_failure(box: Box, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "states"), [(1, ["cancelled"]), (2, ["succeeded", "cancelled"])], ids=["first", "second"]
+    ("times", "states"),
+    [
+        pytest.param(1, ["cancelled"], id="first", marks=pytest.mark.acceptance),
+        pytest.param(2, ["succeeded", "cancelled"], id="second"),
+    ],
 )
 def test_ctrl_c_in_either_of_the_two_is_a_cancelled_run(
     box: Box, tmp_path: Path, times: int, states: list[str]

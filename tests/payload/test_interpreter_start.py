@@ -283,6 +283,7 @@ def test_an_operation_that_is_refused_is_named(image: Any, tmp_path: Path) -> No
         assert refused["text"].startswith("put_ does not have a deterministic implementation")
 
 
+@pytest.mark.acceptance
 @pytest.mark.torch
 @pytest.mark.slow
 def test_nothing_was_refused(image: Any, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_identity_tells_what_it_can_read(image: Any, tmp_path: Path) -> None:
     assert (tmp_path / "identity.txt").read_text().startswith("hostname ")
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 @pytest.mark.torch
 def test_flags_off_is_seen_by_the_read_back(image: Any, tmp_path: Path) -> None:
@@ -120,6 +121,7 @@ def test_flags_off_is_seen_by_the_read_back(image: Any, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 @pytest.mark.torch
 def test_an_operation_without_a_deterministic_form_fails_under_strict(image: Any, tmp_path: Path) -> None:

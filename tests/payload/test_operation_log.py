@@ -47,6 +47,7 @@ def ops(tmp_path: Path, wanted: str) -> tuple[list[dict[str, Any]], bytes]:
     return [json.loads(line) for log in logs for line in log.read_text().splitlines()], saved.read_bytes()
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 def test_the_first_step_is_seen_from_the_making_of_the_weights_on(tmp_path: Path) -> None:
     (head, *lines, end), first = ops(tmp_path, "0:1")

@@ -90,7 +90,11 @@ print(torch.nn.functional.max_unpool2d(x, i, 2).sum().item())
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "code", "says"),
-    [("strict", 1, "RuntimeError"), ("warn", 0, "UserWarning"), ("off", 0, "")],
+    [
+        ("strict", 1, "RuntimeError"),
+        pytest.param("warn", 0, "UserWarning", marks=pytest.mark.acceptance),
+        ("off", 0, ""),
+    ],
 )
 def test_levels(image: Any, level: str, code: int, says: str) -> None:
     done = image.run("-c", UNPOOL, level=level)
@@ -117,6 +121,7 @@ print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     assert done.changed == {}
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 def test_compiling_stays_deterministic(image: Any) -> None:
     done = image.run("-c", "import torch, torch._inductor.config as c; print(c.deterministic)")

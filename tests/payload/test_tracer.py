@@ -70,14 +70,14 @@ EXPECTED = {
     "warnings_are_the_users": usual(5, init=2),
     "compiled_aot": usual(3),
     "compiled_inductor": usual(3),
+    "compiled_everything": usual(3, rng=0, batch=0, forward=0),
+}
+# Ways to compile that are like others, and the scripts that tests/integration/test_zoo.py runs in containers.
+LONGER = {
     "compiled_in_place": usual(4, rng=1, batch=1, forward=1),  # only before it is compiled
     "compiled_function": usual(3, rng=0, batch=0, forward=0),
     "compiled_step": usual(3, rng=0, batch=0, forward=0),
     "compiled_whole_step": usual(0, rng=0, batch=0, forward=0, loss=2),  # its steps cannot be seen
-    "compiled_everything": usual(3, rng=0, batch=0, forward=0),
-}
-# Whole training scripts; tests/integration/test_zoo.py runs them in containers.
-OF_THE_ZOO = {
     "zoo_cnn": usual(50, batch=100),
     "zoo_transformer": usual(40, rng=41, batch=56, forward=56),
     "zoo_lstm": usual(4, batch=40, forward=40, loss=20),
@@ -158,7 +158,7 @@ def launch(venv: Path, folder: Path, argv: list[str], wanted: str | None, **more
 def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Runs:
     """The first alone: the others find in inductor's cache what would take each of them 15 s of CPU."""
     asked = " ".join(item.name for item in request.session.items if item.path == Path(__file__))
-    argv = [str(HERE / "traced.py"), *EXPECTED, *(name for name in OF_THE_ZOO if name in asked)]
+    argv = [str(HERE / "traced.py"), *EXPECTED, *(name for name in LONGER if name in asked)]
 
     def start(wanted: str | None) -> Run:
         return launch(venv, tmp_path_factory.mktemp("jobs"), argv, wanted, WITH_DYNAMO="1")
@@ -172,7 +172,7 @@ def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.F
     "name",
     [
         *(pytest.param(name, marks=IN_CPP if name == "compiled_inductor" else ()) for name in EXPECTED),
-        *(pytest.param(name, marks=pytest.mark.acceptance) for name in OF_THE_ZOO),
+        *(pytest.param(name, marks=pytest.mark.acceptance) for name in LONGER),
     ],
 )
 def test_traced_twice_and_not_at_all(runs: Runs, name: str) -> None:
@@ -182,7 +182,7 @@ def test_traced_twice_and_not_at_all(runs: Runs, name: str) -> None:
     last = json.loads(lines[-1])
     found = Counter(value["e"] for value in map(json.loads, lines) if "e" in value)
     assert last["end"] is True, last
-    assert {"steps": last["steps"], **{kind: found[kind] for kind in EVENTS}} == (EXPECTED | OF_THE_ZOO)[name]
+    assert {"steps": last["steps"], **{kind: found[kind] for kind in EVENTS}} == (EXPECTED | LONGER)[name]
     assert last["events"] == sum(found.values())
     assert lines[1:] == runs.second.lines(name)[1:]  # the header has pid and time
     assert runs.plain.lines(name) == []

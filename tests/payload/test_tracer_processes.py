@@ -119,7 +119,12 @@ exec(end)
     ("wanted", "steps", "expected"),
     [
         ("params:1", [0, 1, 2, 3], {"init", "loss", "params"}),
-        ("all:3", [0, 3], {"init", "rng", "batch", "forward", "loss", "grads", "params"}),
+        pytest.param(
+            "all:3",
+            [0, 3],
+            {"init", "rng", "batch", "forward", "loss", "grads", "params"},
+            marks=pytest.mark.acceptance,
+        ),
     ],
 )
 def test_less_is_traced_where_less_is_wanted(

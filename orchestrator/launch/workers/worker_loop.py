@@ -48,7 +48,6 @@ STARTS = 3  # processes for one attempt; one that dies each time would go on for
 AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
 SAID = 300  # characters of why a box takes nothing
 LOG_SIZE = 4 << 20  # bytes of worker.log, after which it begins anew
-CLEANUP = 60.0  # seconds between two looks for what attempts that were given up left behind
 
 
 class Worker:
@@ -173,7 +172,7 @@ class Worker:
             self._session.record.boxes.see(self.facts.id, self.facts.state, self._health.trouble[:SAID])
             if not self._asked:
                 self._take_over_from_the_silent(moment)
-        if moment - self._last_cleanup >= CLEANUP:
+        if moment - self._last_cleanup >= self._lease:
             self._last_cleanup = moment
             remove_given_up(self._session, self._watch)
 
