@@ -45,7 +45,6 @@ LEASE = 60.0  # seconds of silence after which another worker takes a box's runs
 BEATS = 6  # heartbeats of a worker within a lease
 QUICK, SLOW = 0.2, 2.0  # seconds between two looks for work, at first and after nothing was found for long
 STARTS = 3  # processes for one attempt; one that dies each time would go on for ever
-AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
 SAID = 300  # characters of why a box takes nothing
 LOG_SIZE = 4 << 20  # bytes of worker.log, after which it begins anew
 
@@ -258,7 +257,7 @@ class Worker:
         return tuple(box for box in boxes if box.id != self.facts.id and alive(box) and not box.trouble)
 
     def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
-        """Whether this box does not take a run that could not begin here: for AGAIN seconds, and as long as
+        """Whether this box does not take a run that could not begin here: for a lease, and as long as
         another box fits it.
         """
         if run.id in self._children:  # its process has just given the run back: `_judge` sees that at its end
@@ -266,7 +265,7 @@ class Worker:
         since = self._left.get(run.id)
         if since is None:
             return False
-        return time.monotonic() - since < AGAIN or any(unfit(run, box) is None for box in others)
+        return time.monotonic() - since < self._lease or any(unfit(run, box) is None for box in others)
 
     def _engine_answers(self) -> bool:
         try:
