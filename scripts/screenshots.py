@@ -29,7 +29,7 @@ STUDY = quote("job == 'digits'")
 class Shot(NamedTuple):
     name: str
     said: str
-    path: str  # {best} and the like are runs of the study
+    path: str  # {best} and the like are runs of the study, {grid} all of its grid
     theme: Any = "light"
     width: int = 1280
     height: int = 760
@@ -41,6 +41,7 @@ SHOTS = (
     Shot("runs-dark", "The same in the dark", f"/?where={STUDY}&sort=-metrics.accuracy", "dark"),
     Shot("seeds", "Runs that differ in the seed alone, together", f"/?where={STUDY}&group=seed", height=480),
     Shot("run", "A run", "/runs/{best}", height=1100),
+    Shot("compare", "Runs beside each other", "/compare?runs={grid}", height=1100),
     Shot("failed", "A run that failed", "/runs/{failed}"),
     Shot("hostile", "A run whose every text is hostile", "/runs/{hostile}", "dark"),
     Shot("phone", "On a phone", "/runs/{best}", "dark", 360, 740),
@@ -55,7 +56,7 @@ def take(browser: Browser, server: WebServer, runs: Seeded, shot: Shot, folder: 
     name, value = server.cookie("annotate")["Cookie"].split("=", 1)
     context.add_cookies([{"name": name, "value": value, "url": server.origin}])
     page = context.new_page()
-    page.goto(server.origin + shot.path.format_map(runs.named))
+    page.goto(server.origin + shot.path.format_map(runs.named | {"grid": ",".join(runs.grid)}))
     page.wait_for_load_state("networkidle")
     page.screenshot(path=folder / f"{shot.name}.jpg", type="jpeg", quality=72)
     context.close()
