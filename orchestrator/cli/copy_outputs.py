@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.disk_room import hint_after
 from orchestrator.durable import new_file
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.message_wording import listed
@@ -130,7 +131,7 @@ def _telling(path: str) -> Iterator[None]:
         if isinstance(error, NotADirectoryError | IsADirectoryError):
             # O_NOFOLLOW on a link to a folder says "not a directory" as well.
             raise UsageError(f"{message} (a link or a file is in the way)", "name another folder") from error
-        raise InfrastructureError(message) from error
+        raise InfrastructureError(message, hint_after(error, "make room, or name another folder")) from error
 
 
 @contextmanager

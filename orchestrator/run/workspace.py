@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.disk_room import hint_after
 from orchestrator.errors import StoreError
 from orchestrator.image.image_model import JOB_USER
 from orchestrator.run.collect.walk_tree import FOLDER_FLAGS
@@ -56,7 +57,9 @@ def prepare(settings: Settings, run: str, attempt: int) -> Folders:
             else:
                 folder.chmod(0o777)
     except OSError as error:
-        raise StoreError(f"cannot make the attempt's folders under {settings.attempts}: {error}") from error
+        hint = hint_after(error, "make room, then try again; `reprise store gc` says what it can free")
+        said = f"cannot make the attempt's folders under {settings.attempts}: {error}"
+        raise StoreError(said, hint) from error
     return folders
 
 

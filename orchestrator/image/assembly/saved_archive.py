@@ -51,7 +51,10 @@ def read_saved(archive: Iterable[bytes]) -> list[SavedImage]:
         entries = json.loads(documents["manifest.json"])
         return [_image(entry, digests, documents, links) for entry in entries]
     except (tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the engine saved something that is not an archive of images: {error}") from error
+        said = f"the engine saved something that is not an archive of images: {error}"
+        raise StoreError(
+            said, "look at the engine's log, and whether its disk is full; then try again"
+        ) from error
 
 
 def _image(

@@ -44,5 +44,6 @@ def _context(host: str) -> ssl.SSLContext:
         try:
             context.load_verify_locations(file)
         except (OSError, ssl.SSLError) as error:
-            raise RegistryError(f"{file}: not a certificate: {error}") from None
+            hint = "put the registry's own CA there as PEM, or remove the file"
+            raise RegistryError(f"{file}: not a certificate: {error}", hint) from None
     return context

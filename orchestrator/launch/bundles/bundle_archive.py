@@ -21,6 +21,7 @@ from orchestrator.image.assembly.load_archive import blob_name
 from orchestrator.launch.bundles.bundle_form import DOCUMENT, END, MAX_DOCUMENT, Bundle, read_bundle
 from orchestrator.launch.watch import Watch
 
+_SOUND = "its file must be there, yours to read, on a sound disk"
 _AGAIN = "carry the file over again, or export it again; nothing was recorded"
 
 
@@ -82,7 +83,8 @@ def _checked(digest: Digest, size: int, piece: Piece) -> Iterator[bytes]:
         with piece.open() as stream:
             yield from checked_chunks(stream, digest, size)
     except OSError as error:
-        raise StoreError(f"{piece.what} ({digest}) cannot be read: {error.strerror}") from error
+        said = f"{piece.what} ({digest}) cannot be read: {error.strerror}"
+        raise StoreError(said, _SOUND) from error
     except ValueError:
         raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged") from None
 

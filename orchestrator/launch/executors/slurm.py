@@ -219,9 +219,13 @@ def _ask(*words: str, env: dict[str, str] | None = None, text: str = "") -> subp
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise InfrastructureError(f"Slurm: {words[0]} did not answer within {PATIENCE:g} s") from error
+        said = f"Slurm: {words[0]} did not answer within {PATIENCE:g} s"
+        raise InfrastructureError(
+            said, "`sinfo` shows whether the cluster answers; then try again"
+        ) from error
     except OSError as error:
-        raise InfrastructureError(f"Slurm: {words[0]} cannot be started: {error.strerror}") from error
+        said = f"Slurm: {words[0]} cannot be started: {error.strerror}"
+        raise InfrastructureError(said, "Slurm's commands must be on the PATH of this box") from error
 
 
 def _silent(said: subprocess.CompletedProcess[str]) -> InfrastructureError:

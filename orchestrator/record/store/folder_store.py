@@ -167,7 +167,8 @@ class BlobStore(Store):
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
+            said = f"{self.folder} cannot be read: {error.strerror or error}"
+            raise StoreError(said, hint_for(error)) from error
         return {name: text for name, text in found.items() if not name.endswith(".tmp")}
 
     def now(self) -> datetime:
@@ -196,7 +197,8 @@ class BlobStore(Store):
                 for blob in below:
                     yield from self._stored("sha256", name, blob)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be read: {error.strerror or error}") from error
+            said = f"{self.folder} cannot be read: {error.strerror or error}"
+            raise StoreError(said, hint_for(error)) from error
 
     def _names(self, *folders: str) -> list[str]:
         try:

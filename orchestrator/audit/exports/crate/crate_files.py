@@ -238,7 +238,10 @@ def _checked(part: CrateFile) -> Iterator[bytes]:
         with part.open() as stream:
             yield from checked_chunks(stream, part.digest, part.size)
     except OSError as error:
-        raise StoreError(f"{part.role.value} {part.name} cannot be read: {error.strerror}") from error
+        raise StoreError(
+            f"{part.role.value} {part.name} cannot be read: {error.strerror}",
+            "its file must be there, yours to read, on a sound disk",
+        ) from error
     except ValueError:
         raise StoreError(
             f"{part.role.value} {part.name} has other bytes than those of {part.digest}: altered or damaged",
