@@ -197,6 +197,18 @@ def step_of_pass(description: str | None, rerun_of: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
+class EndedRerun(Value):
+    """A rerun that is over."""
+
+    id: RunId
+    description: str | None
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether it was made to log operations: no verdict is given on it."""
+        return step_of_pass(self.description, self.id) is not None
+
+
 class Best(Value):
     """The best run of a job, and what it is best by."""
 

@@ -97,6 +97,7 @@ def look(record: Record, run: str) -> None:
     record.history.origin([ONE])
     record.history.mentions([ONE])
     record.open_runs("box")
+    record.unjudged_reruns("box")
 
 
 DEEP: Any = json.loads("[" * 60 + "]" * 60)
@@ -310,6 +311,18 @@ def test_the_best_run_that_can_be_read_is_the_best(sqlite_settings: Settings) ->
             for run in (first, third):
                 connection.execute("UPDATE run SET seconds = 'x' WHERE public_id = ?", (run,))
         assert record.history.best("digits", "accuracy").line.id == second
+
+
+@pytest.mark.parametrize("change", ["public_id = '../x'", "description = CAST(x'ff' AS BLOB)"])
+def test_a_rerun_that_somebody_wrote_is_left_out_and_the_others_are_judged(
+    sqlite_settings: Settings, change: str
+) -> None:
+    with open_record(sqlite_settings) as record:
+        original = whole(record)
+        first, second = (finish_run(record, new_run(rerun_of=original)) for _ in range(2))
+        with closing(others(sqlite_settings)) as connection:
+            connection.execute(f"UPDATE run SET {change} WHERE public_id = ?", [first])
+        assert record.unjudged_reruns("box") == [second]
 
 
 SORTS = ("metrics.accuracy", "-metrics.accuracy.min", "params.lr", "seconds", "seed", "created", "job")

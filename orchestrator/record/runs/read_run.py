@@ -14,13 +14,13 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import BaseRef, Layer
 from orchestrator.message_wording import did_you_mean
 from orchestrator.record.run_record import (
+    EndedRerun,
     ImageFacts,
     LoggedRun,
     OpenRun,
     RunRecord,
     Submission,
     Wanted,
-    step_of_pass,
 )
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED, points_in
@@ -331,8 +331,12 @@ def unjudged_reruns(connection: Connection, box: str) -> list[str]:
         )
         .order_by(table.id)
     )
-    rows = connection.execute(query)
-    return [row.public_id for row in rows if step_of_pass(row.description, row.public_id) is None]
+    rows = readable(connection.execute(query), _ended_rerun, lambda row: row.public_id)
+    return [rerun.id for rerun in rows if not rerun.is_pass]
+
+
+def _ended_rerun(row: Row[Any]) -> EndedRerun:
+    return EndedRerun(id=row.public_id, description=row.description)
 
 
 def _opened(row: Row[Any]) -> OpenRun:
