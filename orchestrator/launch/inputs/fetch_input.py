@@ -266,7 +266,9 @@ class _Fetching:
         data = b"".join(parts)
         if sha256(data).hexdigest() != digest.hex or count != size:
             self._refuse(digest, size)
-        fd = os.open(self._incoming / digest.hex, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        fd = os.open(
+            f"{self._incoming}/{digest.hex}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400
+        )
         with os.fdopen(fd, "wb") as out:
             os.fchmod(fd, READABLE)  # by the job's user, from before a kill can leave it with all its bytes
             out.write(data)

@@ -335,7 +335,7 @@ def unjudged_reruns(connection: Connection, box: str) -> list[str]:
     return [rerun.id for rerun in rows if not rerun.is_pass]
 
 
-def _ended_rerun(row: Row[Any]) -> EndedRerun:
+def _ended_rerun(row: Any) -> EndedRerun:
     return EndedRerun(id=row.public_id, description=row.description)
 
 
