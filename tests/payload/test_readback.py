@@ -93,7 +93,7 @@ print(torch.nn.functional.max_unpool2d(x, i, 2).sum().item())
     [
         ("strict", 1, "RuntimeError"),
         pytest.param("warn", 0, "UserWarning", marks=pytest.mark.acceptance),
-        ("off", 0, ""),
+        pytest.param("off", 0, "", marks=pytest.mark.acceptance),
     ],
 )
 def test_levels(image: Any, level: str, code: int, says: str) -> None:
