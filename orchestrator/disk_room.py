@@ -16,6 +16,9 @@ LOOK = 64 << 20  # bytes that are written between two looks
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+UNREADABLE = "its file must be there, yours to read, on a sound disk"
+
+
 def hint_after(error: OSError, full: str) -> str:
     """What mends an error of a disk; `full`: what does where it has no room."""
     return full if error.errno in FULL else "the folder must be there, yours to write to, on a sound disk"

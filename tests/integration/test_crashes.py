@@ -20,12 +20,15 @@ SCRIPT = (
 )
 
 # Nothing is claimed, no container is there, one runs, one is dead, a result is there.
-SOME = ("queued", "planned", "started", "collecting", "finished")
+ONE_OF_EACH_STATE = ("queued", "planned", "started", "collecting", "finished")
 
 
 @pytest.mark.parametrize(
     "point",
-    [point if point in SOME else pytest.param(point, marks=pytest.mark.acceptance) for point in POINTS],
+    [
+        point if point in ONE_OF_EACH_STATE else pytest.param(point, marks=pytest.mark.acceptance)
+        for point in POINTS
+    ],
 )
 def test_killed_at_a_point_the_next_command_finishes_the_same_container(
     box: Box, tmp_path: Path, point: str

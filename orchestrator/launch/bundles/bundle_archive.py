@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from orchestrator.digest import Digest, checked_chunks
-from orchestrator.disk_room import FULL
+from orchestrator.disk_room import FULL, UNREADABLE
 from orchestrator.durable import writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly import tar
@@ -21,7 +21,6 @@ from orchestrator.image.assembly.load_archive import blob_name
 from orchestrator.launch.bundles.bundle_form import DOCUMENT, END, MAX_DOCUMENT, Bundle, read_bundle
 from orchestrator.launch.watch import Watch
 
-_SOUND = "its file must be there, yours to read, on a sound disk"
 _AGAIN = "carry the file over again, or export it again; nothing was recorded"
 
 
@@ -84,7 +83,7 @@ def _checked(digest: Digest, size: int, piece: Piece) -> Iterator[bytes]:
             yield from checked_chunks(stream, digest, size)
     except OSError as error:
         said = f"{piece.what} ({digest}) cannot be read: {error.strerror}"
-        raise StoreError(said, _SOUND) from error
+        raise StoreError(said, UNREADABLE) from error
     except ValueError:
         raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged") from None
 

@@ -87,10 +87,9 @@ def judge_unjudged(session: Session, watch: Watch, *, dry_run: bool) -> Iterator
     """Give the verdicts that reruns of this box lack because their orchestrator died after the job's end."""
     from orchestrator.launch.judge.judge_rerun import judge
 
-    box = box_id(session.settings)
-    for run in session.record.unjudged_reruns(box):
+    for run in session.record.unjudged_reruns(box_id(session.settings)):
         with run_lock(session.settings, run) as mine:
-            if not mine or run not in session.record.unjudged_reruns(box):
+            if not mine or any(line.run == run for line in session.record.history.verdicts(run)):
                 continue  # the process that made it is judging, or has judged meanwhile
             verdict = None
             if not dry_run:

@@ -87,7 +87,7 @@ class FolderBatch:
         A collection puts a blob aside and then looks at its age. So this makes it young and then looks at
         its name: one of the two sees the other.
         """
-        if not os.path.lexists(f"{self._store.folder}/sha256/{digest.hex[:2]}/{digest.hex}"):
+        if not os.path.lexists(self._store.path(digest)):
             return False  # most of an upload: found out by one call, in place of three folders opened
         try:
             with self._store.opened("sha256", digest.hex[:2]) as folder:

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, NamedTuple
 from urllib.parse import quote
 
 from orchestrator.digest import Digest, checked_chunks
+from orchestrator.disk_room import UNREADABLE
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.read_source_layer import source_files
@@ -238,10 +239,8 @@ def _checked(part: CrateFile) -> Iterator[bytes]:
         with part.open() as stream:
             yield from checked_chunks(stream, part.digest, part.size)
     except OSError as error:
-        raise StoreError(
-            f"{part.role.value} {part.name} cannot be read: {error.strerror}",
-            "its file must be there, yours to read, on a sound disk",
-        ) from error
+        said = f"{part.role.value} {part.name} cannot be read: {error.strerror}"
+        raise StoreError(said, UNREADABLE) from error
     except ValueError:
         raise StoreError(
             f"{part.role.value} {part.name} has other bytes than those of {part.digest}: altered or damaged",
